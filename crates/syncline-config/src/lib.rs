@@ -1,0 +1,1 @@
+//! The pipeline file and connection URLs, checked into a plain model.

@@ -1,0 +1,30 @@
+//! The interface that connectors implement and the engine drives.
+//!
+//! A connector reads, writes and translates its driver's errors. It never stores progress, retries,
+//! sleeps, batches across splits or spawns tasks of its own: the engine does, and hands it a
+//! [`Context`] for what it needs. Nothing here knows a particular connector.
+
+mod batch;
+mod capability;
+mod connector;
+mod context;
+mod endpoint;
+mod finding;
+mod memory;
+mod nearest;
+mod sink;
+mod source;
+
+pub use batch::{Batch, Outcome, Reject};
+pub use capability::{Capabilities, Delivery, SinkCapability, SnapshotCapability};
+pub use connector::{AnyConnector, Configured, Connector, Erased, Report};
+pub use context::Context;
+pub use endpoint::{Endpoint, parse_options};
+pub use finding::{Finding, Severity};
+pub use memory::{Memory, Reservation};
+pub use nearest::nearest;
+pub use sink::{
+    Action, ColumnPlan, Existing, Lanes, ProgressDelta, ProgressRow, Published, Replace, RunRef, Sink,
+    Target, TargetPlan, TargetProgress, WriteMode, Writer,
+};
+pub use source::{Digest, Next, Read, Reader, Selection, Session, Source, SplitOrder, Splitter, Stream};

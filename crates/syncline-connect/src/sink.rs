@@ -1,0 +1,279 @@
+//! Writing: a sink says what it would do, does it, and hands out writers, one an ordered lane.
+//!
+//! Its end is its own: rows go where nobody sees them first (staging), and
+//! [`Sink::finish`] publishes them at once.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use syncline_types::{LogicalType, Progress, Result, SplitId, StreamName, TableSchema};
+
+use crate::{Batch, Delivery, Finding, Outcome};
+
+/// A system that rows are written to.
+#[async_trait]
+pub trait Sink: Send + Sync {
+    /// How often a row arrives in this target.
+    fn guarantee(&self, target: &Target) -> Delivery;
+
+    /// How many writers may work at once.
+    fn lanes(&self) -> Lanes;
+
+    /// What it would do to each target, and what stands in the way. Changes nothing.
+    ///
+    /// # Errors
+    /// When the question itself cannot be asked; what a run would fail with is a finding.
+    async fn plan(&self, run: &RunRef, targets: &[Arc<Target>]) -> Result<Vec<TargetPlan>>;
+
+    /// Keeps other runs of the pipeline away for as long as the sink lives, and makes every writer
+    /// of a lower epoch fail from now on. Returns the epoch taken: higher than `epoch_min` and than
+    /// any before.
+    ///
+    /// # Errors
+    /// [`syncline_types::codes::ALREADY_RUNNING`] when another process holds it.
+    async fn lock(&self, pipeline: &str, epoch_min: u64) -> Result<u64>;
+
+    /// Does one of the things that [`Sink::plan`] listed under `before`. Doing it again changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// When it fails.
+    async fn apply(&self, run: &RunRef, target: &Arc<Target>, action: &Action) -> Result<()>;
+
+    /// How far each split is, as the target itself knows; `None` where a target keeps no progress.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    async fn progress(&self, pipeline: &str) -> Result<Option<TargetProgress>>;
+
+    /// A writer for one lane of a run.
+    ///
+    /// # Errors
+    /// [`syncline_types::codes::FENCED`] when a newer epoch has begun.
+    async fn writer(&self, run: &RunRef) -> Result<Box<dyn Writer>>;
+
+    /// Publishes what was staged for a target, at once. Doing it again changes nothing: the target
+    /// remembers under the run that it is done, until [`Sink::close`].
+    ///
+    /// # Errors
+    /// When it fails; then nothing is published.
+    async fn finish(&self, run: &RunRef, target: &Arc<Target>) -> Result<Published>;
+
+    /// Throws away what was staged for one target, and its progress, so that it can begin again.
+    /// What [`Sink::apply`] made stays usable.
+    ///
+    /// # Errors
+    /// When it fails.
+    async fn reset(&self, run: &RunRef, target: &Arc<Target>) -> Result<()>;
+
+    /// Throws away everything that runs of this pipeline have staged, and their progress.
+    ///
+    /// # Errors
+    /// When it fails.
+    async fn close(&self, pipeline: &str) -> Result<()>;
+}
+
+/// One ordered lane of writing. Dropping it drops what is not committed.
+#[async_trait]
+pub trait Writer: Send {
+    /// Takes rows. They may be buffered; whether the target takes them may show only at the next
+    /// [`Writer::flush`] or [`Writer::commit`]. Rows it knows it cannot take are returned and are
+    /// not written.
+    ///
+    /// # Errors
+    /// When the target fails; with kind `Value`, some row since the last flush is at fault.
+    async fn write(&mut self, target: &Arc<Target>, split: SplitId, batch: &Batch) -> Result<Vec<Outcome>>;
+
+    /// Makes the target take everything written so far, without committing it.
+    ///
+    /// # Errors
+    /// As [`Writer::write`].
+    async fn flush(&mut self) -> Result<()>;
+
+    /// Drops what was written since the last flush that succeeded.
+    ///
+    /// # Errors
+    /// When the target fails; then the writer is of no more use.
+    async fn abort(&mut self) -> Result<()>;
+
+    /// Makes everything written durable, together with this progress where the target keeps it.
+    ///
+    /// # Errors
+    /// As [`Writer::write`]; [`syncline_types::codes::FENCED`] when a newer epoch has begun. After
+    /// an error other than of kind `Value` it is not known whether the target has committed.
+    async fn commit(&mut self, deltas: &[ProgressDelta]) -> Result<()>;
+}
+
+/// The run that a call belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunRef {
+    /// The pipeline's id.
+    pub pipeline: String,
+    /// The run's id, a few characters fit for a table's name.
+    pub run: String,
+    /// Which of the processes that worked on the run this is.
+    pub epoch: u64,
+}
+
+/// What one stream becomes.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The stream's number in the run; part of its staging's name.
+    pub stream: u32,
+    /// The stream it comes from, for messages.
+    pub source: StreamName,
+    /// Where it goes.
+    pub name: StreamName,
+    /// The columns that arrive, with the source's native types where no step has changed them.
+    pub schema: TableSchema,
+    /// What happens to rows that are there.
+    pub write: WriteMode,
+    /// The columns that tell rows apart: the primary key to create, and the key of a merge.
+    pub key: Vec<String>,
+    /// Whether rows wait in staging until all have arrived. Always so for overwrite and merge.
+    pub staged: bool,
+    /// How an overwrite is published.
+    pub replace: Replace,
+    /// Whether the user has said `overwrite`, and not only left the default.
+    pub overwrite_said: bool,
+}
+
+/// What happens to rows that are in the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WriteMode {
+    /// They are replaced, all at once.
+    Overwrite,
+    /// They stay, and the new ones come beside them.
+    Append,
+    /// Those with the same key are updated.
+    Merge,
+}
+
+/// How an overwrite is published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Replace {
+    /// By renaming where nothing is attached to the old table, else in place.
+    #[default]
+    Auto,
+    /// By deleting and inserting in one transaction, which older snapshots see whole too.
+    InPlace,
+}
+
+/// How many writers may work at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lanes {
+    /// One.
+    One,
+    /// Any number.
+    Many,
+}
+
+/// What a sink would do to one target.
+#[derive(Clone, Debug)]
+pub struct TargetPlan {
+    /// What is there; `None` when there is no such table.
+    pub existing: Option<Existing>,
+    /// Column by column.
+    pub columns: Vec<ColumnPlan>,
+    /// Done before the first row is written.
+    pub before: Vec<Action>,
+    /// Done when all rows have arrived, in one go.
+    pub publish: Vec<Action>,
+    /// What is worth knowing, and what stands in the way.
+    pub findings: Vec<Finding>,
+}
+
+/// A table that is there already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Existing {
+    /// Whether it has any row.
+    pub has_rows: bool,
+    /// Rows, as far as the target can tell cheaply.
+    pub rows_estimate: Option<u64>,
+    /// Whether Syncline made it.
+    pub ours: bool,
+}
+
+/// One column here and there.
+#[derive(Clone, Debug, Serialize)]
+pub struct ColumnPlan {
+    /// Its name.
+    pub name: String,
+    /// What its values mean.
+    #[serde(serialize_with = "as_text")]
+    pub logical: LogicalType,
+    /// The source's type name, where no step has changed the type.
+    pub source_type: Option<String>,
+    /// The target's type name.
+    pub target_type: String,
+    /// What is special about it, such as `widened`.
+    pub note: Option<String>,
+}
+
+fn as_text<S: serde::Serializer>(
+    logical: &LogicalType,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_str(logical)
+}
+
+/// One thing a sink would do. A dry run prints it, a run does it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Action {
+    /// `create`, `alter`, `replace`, `delete`, `insert`, `update`.
+    pub verb: &'static str,
+    /// What it is done to.
+    pub object: String,
+    /// A sentence without its full stop, for people.
+    pub detail: String,
+    /// What the sink needs to do it, such as a statement.
+    #[serde(skip)]
+    pub statement: String,
+}
+
+/// How far a run is, as its target knows.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct TargetProgress {
+    /// The run it belongs to; `None` when there is nothing of this pipeline.
+    pub run: Option<String>,
+    /// The highest epoch that has begun.
+    pub epoch: u64,
+    /// Each split's progress, by stream and split.
+    pub splits: BTreeMap<(u32, SplitId), ProgressRow>,
+    /// The streams that are published.
+    pub published: Vec<u32>,
+}
+
+/// How far one split is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgressRow {
+    /// How far.
+    pub progress: Progress,
+    /// Rows of it that are durable at the target.
+    pub rows: u64,
+    /// Bytes of values in them.
+    pub bytes: u64,
+    /// Rows of it that went to the dead letters.
+    pub rejected: u64,
+}
+
+/// What changes with one commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgressDelta {
+    /// The stream's number in the run.
+    pub stream: u32,
+    /// The split.
+    pub split: SplitId,
+    /// Where it stands after the commit, counted from the split's beginning.
+    pub row: ProgressRow,
+}
+
+/// What publishing did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// How, for people: `renamed into place`.
+    pub how: String,
+}

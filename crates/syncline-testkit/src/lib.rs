@@ -1,0 +1,1 @@
+//! Private real servers, faults, certificates and the conformance suite.

@@ -1,0 +1,74 @@
+//! Conditions plain enough for a source to evaluate itself.
+
+use serde::{Deserialize, Serialize};
+
+/// Columns against constants, joined by AND and OR, with SQL's three-valued logic. Constants are in
+/// the text form of [`crate::text`] for the column's type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Predicate {
+    /// `column <op> constant`.
+    Compare {
+        /// A column of the source's own table.
+        column: String,
+        /// The comparison.
+        op: Comparison,
+        /// The constant.
+        constant: String,
+    },
+    /// `column IS NULL`, or `IS NOT NULL` when `negated`.
+    IsNull {
+        /// A column of the source's own table.
+        column: String,
+        /// Whether it asks for the opposite.
+        negated: bool,
+    },
+    /// All of them.
+    And(Vec<Predicate>),
+    /// Any of them.
+    Or(Vec<Predicate>),
+}
+
+/// A comparison of SQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Comparison {
+    /// `=`
+    Equal,
+    /// `<>`
+    NotEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+}
+
+impl Comparison {
+    /// As SQL writes it.
+    pub fn sql(self) -> &'static str {
+        match self {
+            Comparison::Equal => "=",
+            Comparison::NotEqual => "<>",
+            Comparison::Less => "<",
+            Comparison::LessOrEqual => "<=",
+            Comparison::Greater => ">",
+            Comparison::GreaterOrEqual => ">=",
+        }
+    }
+}
+
+impl Predicate {
+    /// Every column it names, in order of appearance.
+    pub fn columns(&self) -> Vec<&str> {
+        match self {
+            Predicate::Compare { column, .. } | Predicate::IsNull { column, .. } => vec![column],
+            Predicate::And(parts) | Predicate::Or(parts) => {
+                parts.iter().flat_map(Predicate::columns).collect()
+            }
+        }
+    }
+}
