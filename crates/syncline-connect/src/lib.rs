@@ -10,6 +10,7 @@ mod connector;
 mod context;
 mod endpoint;
 mod finding;
+mod glob;
 mod memory;
 mod nearest;
 mod sink;
@@ -21,6 +22,7 @@ pub use connector::{AnyConnector, Configured, Connector, Erased, Report};
 pub use context::Context;
 pub use endpoint::{Endpoint, parse_options};
 pub use finding::{Finding, Severity};
+pub use glob::NameGlob;
 pub use memory::{Memory, Reservation};
 pub use nearest::nearest;
 pub use sink::{

@@ -24,7 +24,7 @@ pub trait Sink: Send + Sync {
     ///
     /// # Errors
     /// When the question itself cannot be asked; what a run would fail with is a finding.
-    async fn plan(&self, run: &RunRef, targets: &[Arc<Target>]) -> Result<Vec<TargetPlan>>;
+    async fn plan(&self, targets: &[Arc<Target>]) -> Result<Vec<TargetPlan>>;
 
     /// Keeps other runs of the pipeline away for as long as the sink lives, and makes every writer
     /// of a lower epoch fail from now on. Returns the epoch taken: higher than `epoch_min` and than

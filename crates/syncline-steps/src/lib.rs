@@ -1,1 +1,23 @@
-//! What happens to rows on their way: rename, drop, cast, set, filter, mask, and the expression language.
+//! What happens to rows on their way: rename, drop, cast, set, filter, mask, and the expression
+//! language.
+//!
+//! [`StepSpec`] is how steps are written, [`Chain`] is a stream's steps bound to its schema and run
+//! over its batches, [`evaluate`] runs one expression alone. Nothing here does IO, and no error
+//! holds a value of a row. `README.md` describes steps and language for their users.
+
+mod cast;
+mod chain;
+mod drop;
+mod expr;
+mod filter;
+mod frame;
+mod mask;
+mod program;
+mod pushdown;
+mod rename;
+mod set;
+mod spec;
+
+pub use chain::{Applied, Chain};
+pub use expr::evaluate;
+pub use spec::{Columns, Mask, StepSpec};

@@ -1,1 +1,20 @@
-//! Private real servers, faults, certificates and the conformance suite.
+//! What the tests of every crate share: real servers of their own, faults on the way to them,
+//! certificates, disks that fill up, and the program run as a user runs it.
+//!
+//! Made for Linux, and only ever a dev-dependency. Functions panic with a message that says what to
+//! do: a test cannot go on without what it asked for. Whatever is started or mounted here is watched
+//! by a small shell that outlives the test process and clears up, however that process ends.
+//! Knows no connector.
+
+pub mod certificates;
+pub mod disk;
+pub mod faults;
+pub mod process;
+pub mod seed;
+pub mod servers;
+
+mod account;
+mod guard;
+mod home;
+mod port;
+mod signal;

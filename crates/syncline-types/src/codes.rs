@@ -63,6 +63,7 @@ codes! {
     INTERRUPTED = 5007, Interrupted, Never, "stopped on request";
     STREAMS_FAILED = 5008, Conflict, Never, "some streams failed and others did not";
     NO_SUCH_RUN = 5009, NotFound, Never, "the state directory knows no such pipeline or dead letter";
+    PLAN_BLOCKED = 5010, Conflict, Never, "the plan shows what would make a run fail";
 
     BROKEN_INVARIANT = 6001, Internal, Never, "a mistake in Syncline itself";
     UNSUPPORTED = 6002, Unsupported, Never, "the connector cannot do this";

@@ -2,6 +2,7 @@
 //!
 //! Relies on Arrow's arrays for columns. Does no IO, reads no clock and knows no connector.
 
+pub mod build;
 pub mod civil;
 pub mod codes;
 pub mod decimal;

@@ -39,6 +39,8 @@ pub struct Column {
     pub identity: bool,
     /// The labels of an enumeration.
     pub labels: Option<Vec<String>>,
+    /// The collation of a text, where it is not the database's default.
+    pub collation: Option<String>,
 }
 
 /// A constant default.
@@ -65,6 +67,7 @@ impl Column {
             generated: false,
             identity: false,
             labels: None,
+            collation: None,
         }
     }
 

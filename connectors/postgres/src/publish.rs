@@ -1,0 +1,374 @@
+//! From staging to where everybody sees it: the key is built and statistics are taken first, then
+//! one short transaction makes the change. What is left over is cleared away.
+
+use syncline_connect::{Published, RunRef, Target};
+use syncline_sql::{
+    Dialect,
+    bookkeeping::{self, StreamMark},
+    delete_vanished, insert_missing, insert_select, merge, quote_text, update_changed,
+};
+use syncline_types::{Column, Error, ErrorKind, Result, codes};
+
+use crate::{
+    client::Client,
+    dialect::Postgres,
+    plan::{Seen, Way, qualified_made, see},
+    schema::{Table, describe, find},
+    sink::{SinkShared, fenced, holds},
+    types::has_equality,
+};
+
+/// How long a publication waits for a lock before it lets others pass and is tried again: whoever
+/// waits for it holds up every reader that comes after.
+const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '2s'";
+
+/// Publishes a target. Doing it again changes nothing.
+pub(crate) async fn finish(
+    client: &Client,
+    shared: &SinkShared,
+    run: &RunRef,
+    target: &Target,
+) -> Result<Published> {
+    let name = target.name.to_string();
+    if published(client, shared, run, target).await? {
+        return Ok(Published { how: "it was published before".into() });
+    }
+    let seen = see(client, target).await?;
+    let staged = stage(client, shared, run, target).await?;
+    let way = match staged {
+        Some(_) => seen.way(target),
+        None => Way::Direct,
+    };
+    let publication = Publication { client, shared, run, target, seen: &seen, name: &name };
+    match (way, staged) {
+        (Way::Direct, _) | (_, None) => publication.direct().await,
+        (Way::Rename, Some(staged)) if publication.can_take_the_name(&staged) => {
+            publication.rename(&staged).await
+        }
+        (Way::Rename | Way::InPlace, Some(staged)) => publication.in_place(&staged, Way::InPlace).await,
+        (way, Some(staged)) => publication.in_place(&staged, way).await,
+    }
+}
+
+async fn published(client: &Client, shared: &SinkShared, run: &RunRef, target: &Target) -> Result<bool> {
+    if !shared.keeps_progress {
+        return Ok(false);
+    }
+    let sql = format!(
+        "SELECT position FROM {} WHERE pipeline = {} AND stream = {} AND split = {} AND run = {}",
+        shared.checkpoint(),
+        quote_text(&run.pipeline),
+        target.stream,
+        bookkeeping::NO_SPLIT,
+        quote_text(&run.run)
+    );
+    match client.text(&sql, "read the progress of", &target.name.to_string()).await? {
+        Some(position) => Ok(bookkeeping::read_mark(&position)? == StreamMark::Published),
+        None => Ok(false),
+    }
+}
+
+async fn stage(client: &Client, shared: &SinkShared, run: &RunRef, target: &Target) -> Result<Option<Table>> {
+    if !target.staged {
+        return Ok(None);
+    }
+    let name = shared.stage(run, target);
+    let found: Vec<_> = find(client, &name).await?.into_iter().collect();
+    match describe(client, found).await?.pop() {
+        Some(table) => Ok(Some(table)),
+        None => Err(Error::new(&codes::STREAM_MISSING, "publish table", format!("`{}`", target.name))
+            .because("its staged rows are gone")
+            .hint("Begin again with --restart")),
+    }
+}
+
+/// Remembers that a table is ours.
+pub(crate) fn record_made(client: &Client, table: &str) -> String {
+    format!(
+        "INSERT INTO {} (table_oid) VALUES ({}::regclass) ON CONFLICT DO NOTHING;",
+        qualified_made(client),
+        quote_text(table)
+    )
+}
+
+struct Publication<'a> {
+    client: &'a Client,
+    shared: &'a SinkShared,
+    run: &'a RunRef,
+    target: &'a Target,
+    seen: &'a Seen,
+    name: &'a str,
+}
+
+impl Publication<'_> {
+    fn table(&self) -> String {
+        self.shared.quoted(&self.target.name)
+    }
+
+    fn staging(&self) -> String {
+        self.shared.quoted(&self.shared.stage(self.run, self.target))
+    }
+
+    /// Whether staging has the shape that the table is to have. It was made for what was there when
+    /// the run was planned, which may have changed since.
+    fn can_take_the_name(&self, staged: &Table) -> bool {
+        let Some(table) = &self.seen.table else { return true };
+        self.seen.ours
+            || table.columns.len() == staged.columns.len()
+                && table.columns.iter().zip(&staged.columns).all(|(there, here)| {
+                    there.column.name == here.column.name && there.column.native == here.column.native
+                })
+    }
+
+    /// The columns of staging, which are those written.
+    fn columns(staged: &Table) -> Vec<String> {
+        staged.columns.iter().map(|column| column.column.name.clone()).collect()
+    }
+
+    /// Begins the transaction that publishes, fenced.
+    async fn begin(&self) -> Result<()> {
+        let sql = format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED; {LOCK_TIMEOUT}; {}",
+            self.shared.fence(&self.run.pipeline)
+        );
+        let answers = self.client.texts(&sql, "publish table", self.name).await?;
+        if holds(&answers, self.run) { Ok(()) } else { Err(fenced(self.run)) }
+    }
+
+    async fn commit(&self) -> Result<()> {
+        let sql =
+            format!("{}; COMMIT", self.shared.save_mark(self.run, self.target.stream, StreamMark::Published));
+        self.client.run(&sql, "publish table", self.name).await
+    }
+
+    /// Gives staging a unique key, which also finds rows that have the same one.
+    async fn build_key(&self, key: &[String], primary: bool) -> Result<()> {
+        if key.is_empty() {
+            return Ok(());
+        }
+        let staging = self.staging();
+        let index = format!("{}_key", bookkeeping::stage(&self.run.run, self.target.stream));
+        let exists = format!(
+            "SELECT 1 FROM pg_index WHERE indrelid = {}::regclass AND indisunique",
+            quote_text(&staging)
+        );
+        if self.client.text(&exists, "look for the key of", self.name).await?.is_some() {
+            return Ok(());
+        }
+        let list = Postgres.list(key);
+        let sql = match primary {
+            true => format!(
+                "ALTER TABLE {staging} ADD CONSTRAINT {} PRIMARY KEY ({list})",
+                Postgres.quote(&index)
+            ),
+            false => format!("CREATE UNIQUE INDEX {} ON {staging} ({list})", Postgres.quote(&index)),
+        };
+        self.client.run_long(&sql, "build the key of", self.name).await.map_err(|error| match error.kind() {
+            ErrorKind::Value => {
+                Error::new(&codes::DUPLICATE_KEY, "build the key of", format!("`{}`", self.target.name))
+                    .because(format!(
+                        "({}) is NULL or not unique among the rows that arrived",
+                        key.join(", ")
+                    ))
+                    .hint("Name a key that is unique with --key COL,... (key: [COL])")
+            }
+            _ => error,
+        })
+    }
+
+    /// Staging takes the table's name.
+    async fn rename(&self, staged: &Table) -> Result<Published> {
+        let old_key = self.seen.table.as_ref().and_then(|table| table.keys.iter().find(|key| key.primary));
+        let key = match old_key.filter(|_| !self.seen.ours) {
+            Some(key) => &key.columns,
+            None => &self.target.key,
+        };
+        self.build_key(key, true).await?;
+        let staging = self.staging();
+        self.client.run_long(&format!("ANALYZE {staging}"), "take statistics of", self.name).await?;
+        self.begin().await?;
+        let table = self.table();
+        let mut sql = String::new();
+        if self.seen.table.is_some() {
+            sql.push_str(&format!(
+                "DELETE FROM {} WHERE table_oid = {}::regclass; DROP TABLE {table};",
+                qualified_made(self.client),
+                quote_text(&table)
+            ));
+        }
+        sql.push_str(&format!(
+            "ALTER TABLE {staging} RENAME TO {};",
+            Postgres.quote(&self.target.name.table)
+        ));
+        if !key.is_empty() {
+            let wanted = match old_key {
+                Some(old) => old.name.clone(),
+                None => key_name(&self.target.name.table),
+            };
+            let index = format!("{}_key", bookkeeping::stage(&self.run.run, self.target.stream));
+            sql.push_str(&format!(
+                "ALTER TABLE {table} RENAME CONSTRAINT {} TO {};",
+                Postgres.quote(&index),
+                Postgres.quote(&wanted)
+            ));
+        }
+        let ours = self.seen.table.is_none() || self.seen.ours;
+        if ours {
+            sql.push_str(&self.number_columns(staged, &table));
+            sql.push_str(&record_made(self.client, &table));
+        }
+        self.client.run(&sql, "publish table", self.name).await?;
+        self.commit().await?;
+        Ok(Published { how: "renamed into place".into() })
+    }
+
+    /// Columns that the source numbers itself are numbered here too, from behind the last number.
+    fn number_columns(&self, staged: &Table, table: &str) -> String {
+        let numbered = self.target.schema.columns.iter().filter(|column| {
+            let type_name = staged.columns.iter().find(|there| there.column.name == column.name);
+            let native = type_name.and_then(|there| there.column.native.as_deref()).unwrap_or_default();
+            column.identity && matches!(native, "smallint" | "integer" | "bigint")
+        });
+        numbered
+            .map(|column| {
+                let name = Postgres.quote(&column.name);
+                format!(
+                    "ALTER TABLE {table} ALTER COLUMN {name} SET NOT NULL;
+                     ALTER TABLE {table} ALTER COLUMN {name} DROP DEFAULT;
+                     ALTER TABLE {table} ALTER COLUMN {name} ADD GENERATED BY DEFAULT AS IDENTITY;
+                     {}",
+                    advance_sequence(table, column)
+                )
+            })
+            .collect()
+    }
+
+    /// Staged rows go into the table that stays.
+    async fn in_place(&self, staged: &Table, way: Way) -> Result<Published> {
+        let (table, staging) = (self.table(), self.staging());
+        let columns = Self::columns(staged);
+        let key = &self.target.key;
+        if matches!(way, Way::Merge | Way::InPlaceByKey) {
+            self.build_key(key, false).await?;
+        }
+        self.client.run_long(&format!("ANALYZE {staging}"), "take statistics of", self.name).await?;
+        self.begin().await?;
+        let distinct = |column: &str, left: &str, right: &str| {
+            let type_name = staged.columns.iter().find(|there| there.column.name == column);
+            let comparable =
+                type_name.and_then(|there| there.column.native.as_deref()).is_some_and(has_equality);
+            let (name, cast) = (Postgres.quote(column), if comparable { "" } else { "::text" });
+            Some(format!("{left}.{name}{cast} IS DISTINCT FROM {right}.{name}{cast}"))
+        };
+        let mut statements = vec![];
+        if way != Way::Insert {
+            // Writers wait; readers see the old rows until the end.
+            statements.push(format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE"));
+        }
+        match way {
+            Way::Merge => statements.push(merge(&Postgres, &table, &staging, &columns, key, distinct)),
+            Way::InPlaceByKey => {
+                statements.push(delete_vanished(&Postgres, &table, &staging, key));
+                statements.extend(update_changed(&Postgres, &table, &staging, &columns, key, distinct));
+                statements.push(insert_missing(&Postgres, &table, &staging, &columns, key));
+            }
+            Way::Insert => statements.push(insert_select(&Postgres, &table, &staging, &columns)),
+            _ => {
+                statements.push(format!("DELETE FROM {table}"));
+                statements.push(insert_select(&Postgres, &table, &staging, &columns));
+            }
+        }
+        for statement in statements {
+            self.client.run_long(&statement, "publish table", self.name).await?;
+        }
+        let sql = format!("{} DROP TABLE {staging}", self.advance_sequences());
+        self.client.run(&sql, "publish table", self.name).await?;
+        self.commit().await?;
+        self.analyze().await?;
+        Ok(Published { how: "replaced in one transaction".into() })
+    }
+
+    /// Rows are where they belong; what is left is to say so.
+    async fn direct(&self) -> Result<Published> {
+        if self.shared.keeps_progress {
+            self.begin().await?;
+            self.client.run(&self.advance_sequences(), "publish table", self.name).await?;
+            self.commit().await?;
+        } else {
+            self.client.run(&self.advance_sequences(), "publish table", self.name).await?;
+        }
+        self.analyze().await?;
+        Ok(Published { how: "added chunk by chunk".into() })
+    }
+
+    /// The user's next INSERT must not meet a number that has arrived.
+    fn advance_sequences(&self) -> String {
+        let table = self.table();
+        let numbered = self.seen.table.iter().flat_map(|table| &table.columns);
+        numbered
+            .filter(|there| there.identity.is_some() || there.serial)
+            .filter(|there| self.target.schema.column(&there.column.name).is_some())
+            .map(|there| advance_sequence(&table, &there.column))
+            .collect()
+    }
+
+    /// Plans on a table that was never analysed can be bad. Not being allowed to is no failure.
+    async fn analyze(&self) -> Result<()> {
+        match self
+            .client
+            .run_long(&format!("ANALYZE {}", self.table()), "take statistics of", self.name)
+            .await
+        {
+            Err(error) if error.kind() == ErrorKind::Permission => Ok(()),
+            done => done,
+        }
+    }
+}
+
+/// `<table>_pkey`, as the server names it, within the length of a name.
+fn key_name(table: &str) -> String {
+    let mut name = table.to_owned();
+    while name.len() > 58 {
+        name.pop();
+    }
+    name + "_pkey"
+}
+
+/// Sets the sequence behind a column to its largest value, if that is further than it is. A column
+/// whose number comes from elsewhere has no sequence of its own, and nothing happens.
+fn advance_sequence(table: &str, column: &Column) -> String {
+    let (name, text) = (Postgres.quote(&column.name), quote_text(&column.name));
+    format!(
+        "SELECT setval(s.name, m.most) FROM (SELECT max({name}) AS most FROM {table}) m, \
+         (SELECT pg_get_serial_sequence({}, {text}) AS name) s \
+         WHERE s.name IS NOT NULL AND m.most > coalesce(pg_sequence_last_value(s.name::regclass), 0);",
+        quote_text(table)
+    )
+}
+
+/// Throws away what runs of a pipeline have staged, and their progress.
+pub(crate) async fn close(client: &Client, shared: &SinkShared, pipeline: &str) -> Result<()> {
+    let checkpoint = shared.checkpoint();
+    let sql = format!(
+        "SELECT DISTINCT run FROM {checkpoint} WHERE pipeline = {} AND stream <> {}",
+        quote_text(pipeline),
+        bookkeeping::NO_STREAM
+    );
+    for row in client.texts(&sql, "clear away after pipeline", pipeline).await? {
+        let Some(Some(run)) = row.first() else { continue };
+        let prefix = bookkeeping::stage_prefix(run);
+        let sql = format!(
+            "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_class c
+             JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE c.relkind = 'r' AND starts_with(c.relname, {})",
+            quote_text(&prefix)
+        );
+        for row in client.texts(&sql, "clear away after pipeline", pipeline).await? {
+            if let Some(Some(stage)) = row.first() {
+                client.run(&format!("DROP TABLE IF EXISTS {stage}"), "drop staging", stage).await?;
+            }
+        }
+    }
+    let sql = format!("DELETE FROM {checkpoint} WHERE pipeline = {}", quote_text(pipeline));
+    client.run(&sql, "clear away after pipeline", pipeline).await
+}

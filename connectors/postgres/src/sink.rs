@@ -1,0 +1,346 @@
+//! Writing: who may write (lock and epoch), what is prepared, how far everything is, what is left
+//! to clear away.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use syncline_connect::{
+    Action, Context, Delivery, Finding, Lanes, Published, RunRef, Sink, Target, TargetPlan, TargetProgress,
+    Writer,
+};
+use syncline_sql::{
+    Dialect,
+    bookkeeping::{self, StreamMark},
+    quote_text,
+};
+use syncline_types::{Error, Result, SplitId, StreamName, codes};
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::{
+    client::{Client, connect},
+    config::PostgresConfig,
+    dialect::{Postgres, qualified},
+    plan::{plan, qualified_made},
+    publish,
+    writer::PostgresWriter,
+};
+
+/// PostgreSQL as a sink.
+pub(crate) struct PostgresSink {
+    pub(crate) shared: Arc<SinkShared>,
+    /// Holds the pipeline's lock for as long as it lives.
+    control: Mutex<Control>,
+}
+
+/// What writers need too.
+pub(crate) struct SinkShared {
+    pub(crate) config: Arc<PostgresConfig>,
+    pub(crate) cx: Context,
+    /// Whether progress can be kept in the target: not where no table may be made.
+    pub(crate) keeps_progress: bool,
+}
+
+struct Control {
+    client: Client,
+    /// The pipeline whose lock is held.
+    locked: Option<String>,
+}
+
+impl PostgresSink {
+    pub(crate) async fn open(config: PostgresConfig, cx: Context) -> Result<Self> {
+        let config = Arc::new(config);
+        let client = connect(&config, &cx).await?;
+        let place = config.place();
+        let sql = format!(
+            "SELECT coalesce(has_schema_privilege(to_regnamespace({0}), 'CREATE'), false) OR to_regclass({1}) IS NOT NULL",
+            quote_text(&Postgres.quote(&config.schema)),
+            quote_text(&SinkShared::table(&config, bookkeeping::CHECKPOINT)),
+        );
+        let keeps_progress =
+            client.text(&sql, "look up the grants on", &place).await?.as_deref() == Some("t");
+        let shared = Arc::new(SinkShared { config, cx, keeps_progress });
+        Ok(PostgresSink { shared, control: Mutex::new(Control { client, locked: None }) })
+    }
+
+    /// The connection that holds the lock; made anew, and the lock taken anew, when it was lost.
+    async fn control(&self) -> Result<MutexGuard<'_, Control>> {
+        let mut control = self.control.lock().await;
+        if control.client.inner.is_closed() {
+            let client = connect(&self.shared.config, &self.shared.cx).await?;
+            if let Some(pipeline) = &control.locked
+                && !take_lock(&client, pipeline).await?
+            {
+                return Err(Error::new(&codes::FENCED, "go on with pipeline", format!("`{pipeline}`"))
+                    .because("the connection was lost, and another process has taken over meanwhile"));
+            }
+            control.client = client;
+        }
+        Ok(control)
+    }
+}
+
+impl SinkShared {
+    /// One of our own tables, quoted with its schema.
+    pub(crate) fn table(config: &PostgresConfig, name: &str) -> String {
+        qualified(&StreamName::new(&config.schema, name), &config.schema)
+    }
+
+    pub(crate) fn checkpoint(&self) -> String {
+        Self::table(&self.config, bookkeeping::CHECKPOINT)
+    }
+
+    /// Where a target's rows wait: in its own schema, so that they can take its name.
+    pub(crate) fn stage(&self, run: &RunRef, target: &Target) -> StreamName {
+        let schema = target.name.namespace.as_deref().unwrap_or(&self.config.schema);
+        StreamName::new(schema, bookkeeping::stage(&run.run, target.stream))
+    }
+
+    pub(crate) fn quoted(&self, name: &StreamName) -> String {
+        qualified(name, &self.config.schema)
+    }
+
+    /// What makes writers and publishers of an older epoch fail: the pipeline's row, locked against
+    /// change until the transaction ends.
+    pub(crate) fn fence(&self, pipeline: &str) -> String {
+        format!(
+            "SELECT epoch FROM {} WHERE pipeline = {} AND stream = {} AND split = {} FOR SHARE",
+            self.checkpoint(),
+            quote_text(pipeline),
+            bookkeeping::NO_STREAM,
+            bookkeeping::NO_SPLIT
+        )
+    }
+
+    /// Saves a stream's own row.
+    pub(crate) fn save_mark(&self, run: &RunRef, stream: u32, mark: StreamMark) -> String {
+        self.save_row(run, stream.into(), bookkeeping::NO_SPLIT, &bookkeeping::write_mark(mark))
+    }
+
+    /// Saves a row of the checkpoint table.
+    pub(crate) fn save_row(&self, run: &RunRef, stream: i64, split: i64, position: &str) -> String {
+        format!(
+            "INSERT INTO {} AS c (pipeline, run, stream, split, epoch, position) VALUES ({}, {}, {stream}, {split}, {}, {}) \
+             ON CONFLICT (pipeline, stream, split) DO UPDATE SET run = excluded.run, epoch = excluded.epoch, \
+             position = CASE WHEN excluded.position = '' THEN c.position ELSE excluded.position END",
+            self.checkpoint(),
+            quote_text(&run.pipeline),
+            quote_text(&run.run),
+            run.epoch,
+            quote_text(position)
+        )
+    }
+}
+
+/// The error of a process that a newer one has replaced.
+pub(crate) fn fenced(run: &RunRef) -> Error {
+    Error::new(&codes::FENCED, "write for pipeline", format!("`{}`", run.pipeline))
+        .because("a newer run has taken over, and this one may write no more")
+}
+
+/// Whether the first answer to a fence is this run's epoch.
+pub(crate) fn holds(answers: &[Vec<Option<String>>], run: &RunRef) -> bool {
+    let epoch = answers.first().and_then(|row| row.first()).and_then(Option::as_deref);
+    epoch == Some(run.epoch.to_string().as_str())
+}
+
+async fn take_lock(client: &Client, pipeline: &str) -> Result<bool> {
+    let sql = format!(
+        "SELECT pg_try_advisory_lock(hashtextextended({}, 0))",
+        quote_text(&format!("syncline:{pipeline}"))
+    );
+    Ok(client.text(&sql, "lock pipeline", pipeline).await?.as_deref() == Some("t"))
+}
+
+#[async_trait]
+impl Sink for PostgresSink {
+    fn guarantee(&self, _: &Target) -> Delivery {
+        if self.shared.keeps_progress { Delivery::ExactlyOnce } else { Delivery::AtLeastOnce }
+    }
+
+    fn lanes(&self) -> Lanes {
+        Lanes::Many
+    }
+
+    async fn plan(&self, targets: &[Arc<Target>]) -> Result<Vec<TargetPlan>> {
+        let control = self.control().await?;
+        let mut plans = vec![];
+        let mut names: BTreeMap<StreamName, &StreamName> = BTreeMap::new();
+        for target in targets {
+            let mut one = plan(&control.client, target).await?;
+            let full = target.name.within(&self.shared.config.schema);
+            if let Some(first) = names.insert(full, &target.source) {
+                one.findings.push(Finding::blocker(
+                    Error::new(&codes::NAME_TAKEN, "write to table", format!("`{}`", target.name))
+                        .because(format!("both `{first}` and `{}` would land in it", target.source))
+                        .hint("Give one another name, as in --stream SRC=DST (to: DST)"),
+                ));
+            }
+            plans.push(one);
+        }
+        Ok(plans)
+    }
+
+    async fn lock(&self, pipeline: &str, epoch_min: u64) -> Result<u64> {
+        let mut control = self.control().await?;
+        let place = self.shared.config.place();
+        if !take_lock(&control.client, pipeline).await? {
+            return Err(Error::new(&codes::ALREADY_RUNNING, "run pipeline", format!("`{pipeline}`"))
+                .because(format!("another process holds its lock in {place}"))
+                .hint("Wait for it to end, or stop it"));
+        }
+        control.locked = Some(pipeline.to_owned());
+        if !self.shared.keeps_progress {
+            return Ok(epoch_min + 1);
+        }
+        let (checkpoint, made) = (self.shared.checkpoint(), qualified_made(&control.client));
+        // Two pipelines may begin at once; the second CREATE then fails where IF NOT EXISTS has
+        // already looked. An advisory lock keeps them apart.
+        let sql = format!(
+            "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('syncline', 0));
+             CREATE TABLE IF NOT EXISTS {checkpoint} (
+               pipeline text NOT NULL, run text NOT NULL, stream integer NOT NULL, split bigint NOT NULL,
+               epoch bigint NOT NULL, position text NOT NULL, PRIMARY KEY (pipeline, stream, split));
+             CREATE TABLE IF NOT EXISTS {made} (table_oid oid PRIMARY KEY, made timestamptz NOT NULL DEFAULT now());
+             COMMIT"
+        );
+        control.client.run(&sql, "create Syncline's own tables in", &place).await?;
+        let sql = format!(
+            "INSERT INTO {checkpoint} AS c (pipeline, run, stream, split, epoch, position)
+             VALUES ({}, '', {}, {}, {}, '')
+             ON CONFLICT (pipeline, stream, split) DO UPDATE SET epoch = greatest(c.epoch, {epoch_min}) + 1
+             RETURNING epoch",
+            quote_text(pipeline),
+            bookkeeping::NO_STREAM,
+            bookkeeping::NO_SPLIT,
+            epoch_min + 1
+        );
+        let epoch = control.client.text(&sql, "take over pipeline", pipeline).await?;
+        epoch.and_then(|epoch| epoch.parse().ok()).ok_or_else(|| {
+            Error::new(&codes::BAD_BYTES, "take over pipeline", pipeline).because("the epoch is no number")
+        })
+    }
+
+    async fn apply(&self, run: &RunRef, target: &Arc<Target>, action: &Action) -> Result<()> {
+        let client = connect(&self.shared.config, &self.shared.cx).await?;
+        let name = target.name.to_string();
+        let stage = self.shared.stage(run, target);
+        let staging = action.statement.contains("{stage}");
+        let statement = action.statement.replace("{stage}", &self.shared.quoted(&stage));
+        if !self.shared.keeps_progress {
+            return client.run(&statement, "prepare table", &name).await;
+        }
+        let answers = client
+            .texts(&format!("BEGIN; {}", self.shared.fence(&run.pipeline)), "prepare table", &name)
+            .await?;
+        if !holds(&answers, run) {
+            return Err(fenced(run));
+        }
+        let exists =
+            format!("SELECT 1 WHERE to_regclass({}) IS NOT NULL", quote_text(&self.shared.quoted(&stage)));
+        if !staging || client.text(&exists, "look for staging of", &name).await?.is_none() {
+            client.run(&statement, "prepare table", &name).await?;
+        }
+        let made = match action.verb {
+            "create" if !staging => publish::record_made(&client, &self.shared.quoted(&target.name)),
+            _ => String::new(),
+        };
+        let sql =
+            format!("{}; {made} COMMIT", self.shared.save_mark(run, target.stream, StreamMark::Prepared));
+        client.run(&sql, "prepare table", &name).await
+    }
+
+    async fn progress(&self, pipeline: &str) -> Result<Option<TargetProgress>> {
+        if !self.shared.keeps_progress {
+            return Ok(None);
+        }
+        let control = self.control().await?;
+        let sql = format!(
+            "SELECT run, stream, split, epoch, position FROM {} WHERE pipeline = {} ORDER BY stream, split",
+            self.shared.checkpoint(),
+            quote_text(pipeline)
+        );
+        let rows = control.client.texts(&sql, "read the progress of pipeline", pipeline).await?;
+        read_progress(rows).map(Some)
+    }
+
+    async fn writer(&self, run: &RunRef) -> Result<Box<dyn Writer>> {
+        let client = connect(&self.shared.config, &self.shared.cx).await?;
+        if self.shared.keeps_progress {
+            let fence = self.shared.fence(&run.pipeline);
+            let answers = client.texts(&fence, "begin to write for pipeline", &run.pipeline).await?;
+            if !holds(&answers, run) {
+                return Err(fenced(run));
+            }
+        }
+        Ok(Box::new(PostgresWriter::new(client, Arc::clone(&self.shared), run.clone())))
+    }
+
+    async fn finish(&self, run: &RunRef, target: &Arc<Target>) -> Result<Published> {
+        let client = connect(&self.shared.config, &self.shared.cx).await?;
+        publish::finish(&client, &self.shared, run, target).await
+    }
+
+    async fn reset(&self, run: &RunRef, target: &Arc<Target>) -> Result<()> {
+        if !self.shared.keeps_progress {
+            return Ok(());
+        }
+        let client = connect(&self.shared.config, &self.shared.cx).await?;
+        let name = target.name.to_string();
+        let answers = client
+            .texts(&format!("BEGIN; {}", self.shared.fence(&run.pipeline)), "begin again with", &name)
+            .await?;
+        if !holds(&answers, run) {
+            return Err(fenced(run));
+        }
+        let stage = self.shared.quoted(&self.shared.stage(run, target));
+        let exists = format!("SELECT 1 WHERE to_regclass({}) IS NOT NULL", quote_text(&stage));
+        let truncate = match client.text(&exists, "look for staging of", &name).await? {
+            Some(_) => format!("TRUNCATE {stage};"),
+            None => String::new(),
+        };
+        let sql = format!(
+            "{truncate} DELETE FROM {} WHERE pipeline = {} AND stream = {} AND split <> {}; COMMIT",
+            self.shared.checkpoint(),
+            quote_text(&run.pipeline),
+            target.stream,
+            bookkeeping::NO_SPLIT
+        );
+        client.run(&sql, "begin again with", &name).await
+    }
+
+    async fn close(&self, pipeline: &str) -> Result<()> {
+        if !self.shared.keeps_progress {
+            return Ok(());
+        }
+        let control = self.control().await?;
+        publish::close(&control.client, &self.shared, pipeline).await
+    }
+}
+
+fn read_progress(rows: Vec<Vec<Option<String>>>) -> Result<TargetProgress> {
+    let mut progress = TargetProgress::default();
+    for row in rows {
+        let [Some(run), Some(stream), Some(split), Some(epoch), Some(position)] = row.as_slice() else {
+            continue;
+        };
+        let numbers = (stream.parse::<i64>(), split.parse::<i64>(), epoch.parse::<u64>());
+        let (Ok(stream), Ok(split), Ok(epoch)) = numbers else { continue };
+        let Ok(stream) = u32::try_from(stream) else {
+            progress.epoch = progress.epoch.max(epoch);
+            continue;
+        };
+        progress.run = Some(run.clone());
+        match u32::try_from(split) {
+            Ok(_) if position.is_empty() => {}
+            Ok(split) => {
+                progress.splits.insert((stream, SplitId(split)), bookkeeping::read_progress(position)?);
+            }
+            Err(_) => {
+                if bookkeeping::read_mark(position)? == StreamMark::Published {
+                    progress.published.push(stream);
+                }
+            }
+        }
+    }
+    Ok(progress)
+}

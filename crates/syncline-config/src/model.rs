@@ -1,0 +1,89 @@
+//! What a pipeline is, once everything about it has been checked that can be checked without
+//! connecting: plain data for the engine.
+
+use schemars::JsonSchema;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use syncline_connect::{Endpoint, Replace, Selection, WriteMode};
+use syncline_steps::StepSpec;
+use syncline_types::StreamName;
+
+/// One source, one target and what goes from the one to the other.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    /// Its name in the file, or what [`crate::CopyArgs`] made of a command line. Fit for the name of
+    /// a file: letters, digits, `_`, `-` and `.`, and at most [`crate::NAME_CHARS_MAX`] of them.
+    pub id: String,
+    /// Where rows come from.
+    pub from: Endpoint,
+    /// Where rows go.
+    pub to: Endpoint,
+    /// The source's name in the file, where it has one.
+    pub from_name: Option<String>,
+    /// The target's name in the file, where it has one.
+    pub to_name: Option<String>,
+    /// What is copied. Never empty.
+    pub streams: Vec<StreamChoice>,
+    /// How many splits are read and written at once.
+    pub parallel: usize,
+    /// About how many rows a split has.
+    pub chunk_rows: u64,
+    /// How many bytes of rows may be under way.
+    pub memory_bytes: u64,
+    /// How long a connection may be silent while rows are expected.
+    pub idle_seconds: u64,
+    /// How fast it may go.
+    pub limits: Limits,
+    /// What happens to a row that the target cannot take.
+    pub on_error: OnError,
+    /// Whether an empty source may replace a target that has rows.
+    pub allow_empty: bool,
+    /// The key of `hash` masks; `None` too where no step masks anything.
+    pub mask_key: Option<SecretString>,
+}
+
+/// A stream, or several that match, and what happens to them.
+#[derive(Clone, Debug)]
+pub struct StreamChoice {
+    /// Which.
+    pub selection: Selection,
+    /// Where it goes; `None` means its own table name in the target's default namespace, and is so
+    /// for every selection but [`Selection::Name`].
+    pub to: Option<StreamName>,
+    /// What happens to rows that are there.
+    pub write: WriteMode,
+    /// Whether the user has said `write`, and not only left the default.
+    pub write_said: bool,
+    /// The columns that tell rows apart; empty means the source's own key.
+    pub key: Vec<String>,
+    /// The columns that are copied; empty means all.
+    pub columns: Vec<String>,
+    /// The condition on rows, `where` in the file.
+    pub filter: Option<String>,
+    /// What happens to rows on their way.
+    pub steps: Vec<StepSpec>,
+    /// How an overwrite is published.
+    pub replace: Replace,
+    /// The line in the file, for messages.
+    pub line: Option<u64>,
+}
+
+/// How fast a pipeline may go. `None` is as fast as it can.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Over all streams.
+    pub rows_per_second: Option<u64>,
+    /// Over all streams, counted as the bytes of values.
+    pub bytes_per_second: Option<u64>,
+}
+
+/// What happens to a row that the target cannot take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnError {
+    /// The stream stops, and its target stays as it was.
+    #[default]
+    Stop,
+    /// The row is set aside, with the reason, and the others go on.
+    DeadLetter,
+}

@@ -1,0 +1,21 @@
+//! Does what the core decides: calls connectors and the state store, keeps what they hand out.
+//!
+//! [`Work`] knows how each action is done and is driven by two loops: [`drive`] runs actions side by
+//! side on tokio, the simulation runs them one by one in any order.
+
+mod drive;
+mod lane;
+mod limit;
+mod prefetch;
+mod prepare;
+mod report;
+mod run;
+mod work;
+
+pub use drive::{Observer, drive};
+pub use lane::LaneState;
+pub use limit::Limits;
+pub use prepare::{Prepared, PreparedStream, Registry, prepare};
+pub use report::{StreamSummary, Summary};
+pub use run::{Outcome, RunOptions, run};
+pub use work::{StreamState, StreamWork, Work};

@@ -1,0 +1,272 @@
+//! From a pipeline to everything a run needs: connections opened, streams found, steps bound,
+//! targets planned. Changes nothing anywhere, so `plan` is this and no more.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use syncline_config::{Pipeline, StreamChoice};
+use syncline_connect::{
+    AnyConnector, Context, Delivery, Finding, Read, Report, Selection, Severity, Sink, Source, Stream,
+    Target, TargetPlan, WriteMode,
+};
+use syncline_steps::{Chain, StepSpec};
+use syncline_types::{Error, Result, StreamName, codes};
+
+use super::work::StreamWork;
+
+/// A pipeline that is ready to run, or to be looked at.
+pub struct Prepared {
+    /// The pipeline.
+    pub pipeline: Pipeline,
+    /// What the source is.
+    pub from: Report,
+    /// What the target is.
+    pub to: Report,
+    /// The source, open.
+    pub source: Arc<dyn Source>,
+    /// The sink, open.
+    pub sink: Arc<dyn Sink>,
+    /// In the order in which they will be copied.
+    pub streams: Vec<PreparedStream>,
+    /// Changes whenever streams, schemas, steps or modes do.
+    pub fingerprint: String,
+    /// What connectors are lent.
+    pub cx: Context,
+}
+
+/// A stream that is ready.
+pub struct PreparedStream {
+    /// What a run works with.
+    pub work: StreamWork,
+    /// What the sink would do.
+    pub plan: TargetPlan,
+    /// How often a row arrives.
+    pub delivery: Delivery,
+    /// What is worth knowing, and what stands in the way, at either end.
+    pub findings: Vec<Finding>,
+}
+
+/// Finds the connector that answers to a URL scheme.
+pub type Registry = fn(&str) -> Result<&'static dyn AnyConnector>;
+
+impl Prepared {
+    /// The first thing that stands in the way of a run.
+    pub fn blocker(&self) -> Option<&Error> {
+        let findings = self.streams.iter().flat_map(|stream| &stream.findings);
+        findings
+            .filter(|finding| finding.severity == Severity::Blocker)
+            .find_map(|finding| finding.error.as_ref())
+    }
+}
+
+/// Opens both ends and plans every stream.
+///
+/// # Errors
+/// Whatever keeps it from being planned at all; what a run would fail with is among the findings.
+pub async fn prepare(pipeline: &Pipeline, registry: Registry, cx: &Context) -> Result<Prepared> {
+    let (source_connector, sink_connector) =
+        (registry(&pipeline.from.scheme)?, registry(&pipeline.to.scheme)?);
+    let from_config = source_connector.configure(&pipeline.from)?;
+    let to_config = sink_connector.configure(&pipeline.to)?;
+    if source_connector.capabilities().snapshot.is_none() {
+        return Err(one_way(source_connector.name(), "read from"));
+    }
+    let Some(sink_capability) = sink_connector.capabilities().sink else {
+        return Err(one_way(sink_connector.name(), "write to"));
+    };
+    let from = source_connector.check(&from_config, cx.clone()).await?;
+    let to = sink_connector.check(&to_config, cx.clone()).await?;
+    let source: Arc<dyn Source> = Arc::from(source_connector.source(&from_config, cx.clone()).await?);
+    let sink: Arc<dyn Sink> = Arc::from(sink_connector.sink(&to_config, cx.clone()).await?);
+
+    let chosen = choose(pipeline, source.as_ref()).await?;
+    let mut works = vec![];
+    for (number, (choice, stream)) in chosen.into_iter().enumerate() {
+        let allowed = match choice.write {
+            WriteMode::Overwrite => sink_capability.overwrite,
+            WriteMode::Append => sink_capability.append,
+            WriteMode::Merge => sink_capability.merge,
+        };
+        if !allowed {
+            return Err(Error::new(&codes::UNSUPPORTED, "write", format!("`{}`", stream.name))
+                .because(format!("`{}` cannot {}", sink_connector.name(), mode_name(choice.write))));
+        }
+        let id = u32::try_from(number).map_err(|_| super::work::broken("there are too many streams"))?;
+        works.push(bind(pipeline, choice, stream, id, source.as_ref())?);
+    }
+    let targets: Vec<Arc<Target>> = works.iter().map(|work| Arc::clone(&work.target)).collect();
+    let reads: Vec<Arc<Read>> = works.iter().map(|work| Arc::clone(&work.read)).collect();
+    let plans = sink.plan(&targets).await?;
+    let mut shared_findings = source.inspect(&reads).await?;
+    shared_findings.extend(from.findings.iter().chain(&to.findings).cloned());
+    let fingerprint = fingerprint(&works);
+    let mut streams: Vec<PreparedStream> = works
+        .into_iter()
+        .zip(plans)
+        .map(|(mut work, plan)| {
+            work.before.clone_from(&plan.before);
+            let delivery = sink.guarantee(&work.target);
+            PreparedStream { findings: plan.findings.clone(), work, plan, delivery }
+        })
+        .collect();
+    // What concerns a connection as a whole is said with its first stream.
+    if let Some(first) = streams.first_mut() {
+        shared_findings.append(&mut first.findings);
+        first.findings = shared_findings;
+    }
+    Ok(Prepared { pipeline: pipeline.clone(), from, to, source, sink, streams, fingerprint, cx: cx.clone() })
+}
+
+fn one_way(name: &str, operation: &str) -> Error {
+    Error::new(&codes::UNSUPPORTED, operation, format!("`{name}`"))
+        .because("the connector does not go that way")
+        .hint("`syncline connectors` shows what each can do")
+}
+
+fn mode_name(mode: WriteMode) -> &'static str {
+    match mode {
+        WriteMode::Overwrite => "overwrite",
+        WriteMode::Append => "append",
+        WriteMode::Merge => "merge",
+    }
+}
+
+/// Finds the streams. What is named beats what only matches a pattern.
+async fn choose<'a>(pipeline: &'a Pipeline, source: &dyn Source) -> Result<Vec<(&'a StreamChoice, Stream)>> {
+    let mut chosen: Vec<(&StreamChoice, Stream)> = vec![];
+    let mut named: BTreeMap<StreamName, bool> = BTreeMap::new();
+    for choice in &pipeline.streams {
+        let by_name = matches!(choice.selection, Selection::Name(_));
+        let found = source.discover(&choice.selection).await?;
+        if found.is_empty() {
+            return Err(nothing_found(pipeline, &choice.selection));
+        }
+        for stream in found {
+            match named.insert(stream.name.clone(), by_name) {
+                None => chosen.push((choice, stream)),
+                Some(true) if by_name => {
+                    return Err(Error::new(&codes::NAME_TAKEN, "copy stream", format!("`{}`", stream.name))
+                        .because("it is named twice")
+                        .hint("Name it once"));
+                }
+                Some(true) => {
+                    named.insert(stream.name, true);
+                }
+                Some(false) if by_name => {
+                    for slot in chosen.iter_mut().filter(|(_, known)| known.name == stream.name) {
+                        *slot = (choice, stream.clone());
+                    }
+                }
+                Some(false) => {}
+            }
+        }
+    }
+    Ok(chosen)
+}
+
+fn nothing_found(pipeline: &Pipeline, selection: &Selection) -> Error {
+    let what = match selection {
+        Selection::Default => "tables".to_owned(),
+        Selection::Name(name) => format!("`{name}`"),
+        Selection::Glob(glob) => format!("`{glob}`"),
+    };
+    Error::new(&codes::STREAM_MISSING, "find", what)
+        .because(format!("there is nothing of that kind in {}", pipeline.from))
+        .hint("Name a stream with --stream NAMESPACE.TABLE")
+}
+
+/// Binds the steps and says what becomes of the stream.
+fn bind(
+    pipeline: &Pipeline,
+    choice: &StreamChoice,
+    stream: Stream,
+    id: u32,
+    source: &dyn Source,
+) -> Result<StreamWork> {
+    let name = stream.name.clone();
+    let about = |error: Error| about_stream(error, choice, &name);
+    let mut input = stream.schema.clone();
+    if !choice.columns.is_empty() {
+        input.indexes(&choice.columns).map_err(about)?;
+        input.columns.retain(|column| choice.columns.contains(&column.name));
+        let kept = |key: &[String]| key.iter().all(|column| choice.columns.contains(column));
+        if !kept(&input.key) {
+            input.key.clear();
+        }
+        input.unique.retain(|key| kept(key));
+    }
+    let mut steps: Vec<StepSpec> =
+        choice.filter.iter().map(|filter| StepSpec::Filter(filter.clone())).collect();
+    steps.extend(choice.steps.iter().cloned());
+    let whole = Chain::bind(&steps, &input, pipeline.mask_key.as_ref()).map_err(about)?;
+    let mut columns = whole.input_columns().to_vec();
+    if columns.is_empty() {
+        // Rows are counted by reading something of them.
+        columns.extend(input.columns.first().map(|column| column.name.clone()));
+    }
+    let filter = whole.pushdown().filter(|filter| source.evaluates(&stream, filter));
+    let read = Read { stream: Arc::new(stream), columns, filter, chunk_rows: pipeline.chunk_rows };
+    let reduced = {
+        let kept = |key: &[String]| key.iter().all(|column| read.columns.contains(column));
+        let mut schema = input.clone();
+        schema.columns.retain(|column| read.columns.contains(&column.name));
+        if !kept(&schema.key) {
+            schema.key.clear();
+        }
+        schema.unique.retain(|key| kept(key));
+        schema
+    };
+    let chain = Chain::bind(&steps, &reduced, pipeline.mask_key.as_ref()).map_err(about)?;
+    let output = chain.output().clone();
+    let key = if choice.key.is_empty() { output.key.clone() } else { choice.key.clone() };
+    output.indexes(&key).map_err(about)?;
+    let staged = choice.write != WriteMode::Append || !read.stream.order.outlives_snapshot();
+    let target = Target {
+        stream: id,
+        source: name.clone(),
+        name: choice.to.clone().unwrap_or_else(|| StreamName::bare(&name.table)),
+        schema: output,
+        write: choice.write,
+        key,
+        staged,
+        replace: choice.replace,
+        overwrite_said: choice.write_said && choice.write == WriteMode::Overwrite,
+    };
+    Ok(StreamWork { read: Arc::new(read), chain: Arc::new(chain), target: Arc::new(target), before: vec![] })
+}
+
+/// Says of which stream an error speaks, and where it is written.
+fn about_stream(error: Error, choice: &StreamChoice, name: &StreamName) -> Error {
+    let place = match choice.line {
+        Some(line) => format!("stream `{name}` (line {line})"),
+        None => format!("stream `{name}`"),
+    };
+    let told = Error::new(error.code(), "prepare", place).because(error.sentence());
+    match error.hint_text() {
+        Some(hint) => told.hint(hint),
+        None => told,
+    }
+}
+
+/// A hash of everything that decides what the rows become (FNV-1a; it is kept across versions, and
+/// a hasher that changed would refuse runs for nothing).
+fn fingerprint(streams: &[StreamWork]) -> String {
+    let mut hash = 0xCBF2_9CE4_8422_2325_u64;
+    let mut feed = |text: &str| {
+        for byte in text.bytes().chain([0]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
+        }
+    };
+    for stream in streams {
+        let schema = serde_json::to_string(&stream.read.stream.schema).expect("a schema serialises");
+        let target = &stream.target;
+        feed(&stream.read.stream.name.to_string());
+        feed(&schema);
+        feed(&stream.read.columns.join(","));
+        feed(&stream.chain.fingerprint());
+        feed(&target.name.to_string());
+        feed(mode_name(target.write));
+        feed(&target.key.join(","));
+        feed(if target.staged { "staged" } else { "direct" });
+    }
+    format!("{hash:016x}")
+}

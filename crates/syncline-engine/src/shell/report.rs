@@ -1,0 +1,39 @@
+//! What a run did, for people and programs.
+
+use serde::Serialize;
+
+/// What a run did.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// The pipeline's id.
+    pub pipeline: String,
+    /// In the order of their numbers.
+    pub streams: Vec<StreamSummary>,
+    /// Snapshots this process has read from; more than one means that the rows are not all of one moment.
+    pub snapshots: u32,
+    /// Whether it goes on with what an earlier process began.
+    pub resumed: bool,
+    /// From beginning to end.
+    pub seconds: f64,
+}
+
+/// What became of one stream.
+#[derive(Clone, Debug, Serialize)]
+pub struct StreamSummary {
+    /// Its name at the source.
+    pub stream: String,
+    /// Its name at the target.
+    pub target: String,
+    /// Rows that this process committed.
+    pub rows: u64,
+    /// Rows that earlier processes of the run had committed.
+    pub rows_resumed: u64,
+    /// Bytes of values in both.
+    pub bytes: u64,
+    /// Rows that went to the dead letters.
+    pub rejected: u64,
+    /// From the first split to publication.
+    pub seconds: f64,
+    /// `published`, `failed` or `unfinished`.
+    pub outcome: &'static str,
+}

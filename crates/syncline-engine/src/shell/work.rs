@@ -1,0 +1,247 @@
+//! Everything a run works with, and how each action on the run or on a stream is done.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use syncline_connect::{
+    Action as TargetAction, Context, Read, RunRef, Session, Sink, Source, Splitter, Target,
+};
+use syncline_state::{NewRun, NewStream, Store};
+use syncline_steps::Chain;
+use syncline_types::{Error, Result, codes};
+
+use super::Limits;
+use crate::core::{Action, Answer, Failure, StreamAction};
+
+/// What a run works with. Shared by everything that is done for it.
+pub struct Work {
+    /// The pipeline's id.
+    pub pipeline: String,
+    /// The source, without secrets.
+    pub from: String,
+    /// The target, without secrets.
+    pub to: String,
+    /// Changes whenever streams, schemas, steps or modes do.
+    pub fingerprint: String,
+    /// Where rows come from.
+    pub source: Arc<dyn Source>,
+    /// Where they go.
+    pub sink: Arc<dyn Sink>,
+    /// Where progress is kept.
+    pub store: Arc<dyn Store>,
+    /// What connectors are lent; `None` reads without reading ahead.
+    pub cx: Option<Context>,
+    /// The streams, by their number.
+    pub streams: Vec<StreamWork>,
+    /// How many connections to the source may be open.
+    pub parallel: usize,
+    /// How fast rows may go on.
+    pub limits: Limits,
+    /// The run, once it has begun, and its session.
+    pub(super) now: Mutex<Now>,
+    /// Every error that the core has been told of, by its number.
+    pub(super) errors: Mutex<Vec<Error>>,
+}
+
+/// What one stream is made of.
+#[derive(Clone)]
+pub struct StreamWork {
+    /// What is read.
+    pub read: Arc<Read>,
+    /// What happens to it.
+    pub chain: Arc<Chain>,
+    /// What it becomes.
+    pub target: Arc<Target>,
+    /// What the sink does before the first row.
+    pub before: Vec<TargetAction>,
+}
+
+/// What is known only once a run has begun.
+#[derive(Default)]
+pub(super) struct Now {
+    run: Option<RunRef>,
+    session: Option<Arc<dyn Session>>,
+}
+
+/// What is kept for a stream between its actions.
+#[derive(Default)]
+pub struct StreamState {
+    splitter: Option<Box<dyn Splitter>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is behind these locks is replaced whole, so a panic elsewhere leaves nothing half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Work {
+    /// For a run that has not begun.
+    #[expect(clippy::too_many_arguments, reason = "each is one part of a run, and all are needed")]
+    pub fn new(
+        pipeline: String,
+        ends: (String, String),
+        fingerprint: String,
+        source: Arc<dyn Source>,
+        sink: Arc<dyn Sink>,
+        store: Arc<dyn Store>,
+        cx: Option<Context>,
+        streams: Vec<StreamWork>,
+    ) -> Self {
+        Work {
+            pipeline,
+            from: ends.0,
+            to: ends.1,
+            fingerprint,
+            source,
+            sink,
+            store,
+            cx,
+            streams,
+            parallel: 1,
+            limits: Limits::default(),
+            now: Mutex::default(),
+            errors: Mutex::default(),
+        }
+    }
+
+    /// The error behind a failure.
+    pub fn error(&self, failure: Failure) -> Error {
+        locked(&self.errors).get(failure.id).cloned().unwrap_or_else(|| {
+            Error::new(&codes::BROKEN_INVARIANT, "explain a failure", "").because("its error was not kept")
+        })
+    }
+
+    /// Keeps an error; the core is told only what it acts on.
+    pub fn failure(&self, error: Error) -> Failure {
+        let mut errors = locked(&self.errors);
+        let failure =
+            Failure { id: errors.len(), kind: error.kind(), retry: error.retry(), row: error.row() };
+        errors.push(error);
+        failure
+    }
+
+    /// The run that is under way.
+    pub(super) fn run(&self) -> Result<RunRef> {
+        locked(&self.now).run.clone().ok_or_else(|| broken("no run has begun"))
+    }
+
+    pub(super) fn session(&self) -> Result<Arc<dyn Session>> {
+        locked(&self.now).session.clone().ok_or_else(|| broken("no session is open"))
+    }
+
+    pub(super) fn stream(&self, number: usize) -> Result<&StreamWork> {
+        self.streams.get(number).ok_or_else(|| broken("there is no such stream"))
+    }
+
+    /// Does an action of the run as a whole.
+    ///
+    /// # Errors
+    /// What the source, sink or store fails with.
+    pub async fn perform_run(&self, action: Action) -> Result<Answer> {
+        match action {
+            Action::LoadState => return Ok(Answer::State(self.store.load(&self.pipeline).await?)),
+            Action::Lock { epoch_min } => {
+                return Ok(Answer::Epoch(self.sink.lock(&self.pipeline, epoch_min).await?));
+            }
+            Action::LoadTarget => return Ok(Answer::Target(self.sink.progress(&self.pipeline).await?)),
+            Action::CloseTarget => self.sink.close(&self.pipeline).await?,
+            Action::CreateRun { run, epoch } => {
+                self.store.create(&self.new_run(&run, epoch)).await?;
+                self.begin_run(run, epoch);
+            }
+            Action::ResumeRun { run, epoch, deltas, published } => {
+                self.store.resume(&run, epoch, &deltas, &published).await?;
+                self.begin_run(run, epoch);
+            }
+            Action::BeginSession => self.begin_session().await?,
+            Action::FinishRun => self.store.finish(&self.run()?.run).await?,
+            Action::Wait { .. } | Action::Stream(_) | Action::Lane(_) => {
+                return Err(broken("the action is not one of the run"));
+            }
+        }
+        Ok(Answer::Done)
+    }
+
+    fn begin_run(&self, run: String, epoch: u64) {
+        locked(&self.now).run = Some(RunRef { pipeline: self.pipeline.clone(), run, epoch });
+    }
+
+    async fn begin_session(&self) -> Result<()> {
+        // The old snapshot is let go of before a new one is taken.
+        locked(&self.now).session = None;
+        let reads: Vec<Arc<Read>> = self.streams.iter().map(|stream| Arc::clone(&stream.read)).collect();
+        let session = self.source.begin(&reads, self.parallel).await?;
+        locked(&self.now).session = Some(Arc::from(session));
+        Ok(())
+    }
+
+    fn new_run(&self, run: &str, epoch: u64) -> NewRun {
+        let streams = self
+            .streams
+            .iter()
+            .map(|stream| NewStream {
+                source: stream.target.source.to_string(),
+                target: stream.target.name.to_string(),
+                rows_estimate: stream.read.stream.rows_estimate,
+            })
+            .collect();
+        NewRun {
+            pipeline: self.pipeline.clone(),
+            run: run.to_owned(),
+            epoch,
+            fingerprint: self.fingerprint.clone(),
+            from: self.from.clone(),
+            to: self.to.clone(),
+            streams,
+        }
+    }
+
+    /// Does an action of one stream.
+    ///
+    /// # Errors
+    /// What the source, sink or store fails with.
+    pub async fn perform_stream(
+        &self,
+        number: usize,
+        state: &mut StreamState,
+        action: StreamAction,
+    ) -> Result<Answer> {
+        let stream = self.stream(number)?;
+        let id = stream.target.stream;
+        let run = self.run()?;
+        match action {
+            StreamAction::Prepare => {
+                for action in &stream.before {
+                    self.sink.apply(&run, &stream.target, action).await?;
+                }
+            }
+            StreamAction::ResetTarget => {
+                state.splitter = None;
+                self.sink.reset(&run, &stream.target).await?;
+            }
+            StreamAction::ResetState => self.store.reset_stream(&run.run, id).await?,
+            StreamAction::PlanSplit { after } => {
+                let mut splitter = match state.splitter.take() {
+                    Some(splitter) => splitter,
+                    None => self.session()?.splitter(&stream.read, after.as_ref()).await?,
+                };
+                let split = splitter.next().await?;
+                state.splitter = Some(splitter);
+                return Ok(Answer::Planned(split));
+            }
+            StreamAction::SaveSplit(split) => self.store.save_split(&run.run, id, &split).await?,
+            StreamAction::SavePlanned => {
+                state.splitter = None;
+                self.store.save_planned(&run.run, id).await?;
+            }
+            StreamAction::Finish => {
+                self.sink.finish(&run, &stream.target).await?;
+            }
+            StreamAction::SavePhase(phase) => self.store.save_phase(&run.run, id, phase).await?,
+        }
+        Ok(Answer::Done)
+    }
+}
+
+pub(super) fn broken(reason: &str) -> Error {
+    Error::new(&codes::BROKEN_INVARIANT, "do what was decided", "").because(reason)
+}

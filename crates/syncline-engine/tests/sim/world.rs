@@ -1,0 +1,190 @@
+//! What outlives a process: the source's tables, the target, the state, and the dice.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use syncline_connect::{ProgressRow, WriteMode};
+use syncline_state::{LetterPlace, NewLetter, SavedRun};
+use syncline_types::{Error, Result, SplitId, codes};
+
+/// A row: key and value.
+pub(crate) type Row = (i64, i64);
+
+/// Everything outside of a process.
+#[derive(Default)]
+pub(crate) struct World {
+    pub(crate) tables: Vec<SourceTable>,
+    pub(crate) target: Target,
+    /// The state directories of all machines, the one in use last.
+    pub(crate) states: Vec<State>,
+    pub(crate) dice: Dice,
+    /// Chance in 1,000 that a call fails.
+    pub(crate) chaos: u64,
+    pub(crate) mistake: Option<Mistake>,
+    /// The first thing that was seen to be wrong.
+    pub(crate) wrong: Option<String>,
+    /// Sessions that have been begun.
+    pub(crate) sessions: u64,
+    /// Sessions whose snapshot is gone.
+    pub(crate) lost: BTreeSet<u64>,
+}
+
+pub(crate) struct SourceTable {
+    pub(crate) keyed: bool,
+    pub(crate) write: WriteMode,
+    pub(crate) staged: bool,
+    /// Whether it may change between two sessions.
+    pub(crate) changing: bool,
+    pub(crate) rows: BTreeMap<i64, i64>,
+    /// The rows of every session.
+    pub(crate) snapshots: BTreeMap<u64, BTreeMap<i64, i64>>,
+    /// What the target had before.
+    pub(crate) before: Vec<Row>,
+}
+
+/// The target system.
+#[derive(Default)]
+pub(crate) struct Target {
+    /// Whether it keeps progress in the transaction of the data, or applies rows by key at once.
+    pub(crate) transactional: bool,
+    /// What everybody sees, by stream.
+    pub(crate) visible: BTreeMap<u32, Vec<Row>>,
+    /// What waits, by run and stream.
+    pub(crate) staging: BTreeMap<(String, u32), Vec<Row>>,
+    pub(crate) checkpoint: Checkpoint,
+    /// Who holds the pipeline's lock.
+    pub(crate) holder: Option<u64>,
+    /// Values that it refuses.
+    pub(crate) refuses: BTreeSet<i64>,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Checkpoint {
+    pub(crate) run: Option<String>,
+    pub(crate) epoch: u64,
+    pub(crate) splits: BTreeMap<(u32, SplitId), ProgressRow>,
+    pub(crate) published: BTreeSet<u32>,
+}
+
+/// The state store.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) run: Option<SavedRun>,
+    pub(crate) letters: Vec<(LetterPlace, NewLetter)>,
+}
+
+/// Mistakes that can be planted, each one that somebody has made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mistake {
+    /// Progress is saved before the target has committed.
+    StateBeforeCommit,
+    /// What the target says of its progress is not asked.
+    TrustState,
+    /// A split is read without having been saved.
+    SplitNotSaved,
+    /// The target does not look at the epoch.
+    NoFence,
+    /// Publishing is not remembered.
+    PublishForgotten,
+    /// A stream is taken to be planned before it is.
+    SplitsForgotten,
+    /// Letters of an attempt that did not commit are kept.
+    LettersKept,
+    /// Letters are saved after the target's commit.
+    LettersAfterCommit,
+    /// Staging is not thrown away at the end.
+    StagingLeft,
+    /// A stream that is bound to a snapshot goes on in another one.
+    SnapshotsMixed,
+    /// Publishing deletes first and inserts later.
+    PublishInTwoSteps,
+    /// The source is told to forget before the target has committed.
+    ConfirmBeforeCommit,
+    /// After a commit of unknown outcome the split is written again without asking.
+    CommitAssumedFailed,
+    /// Rows that the target wants again are dropped.
+    AgainIgnored,
+}
+
+impl Mistake {
+    pub(crate) const ALL: [Mistake; 14] = [
+        Mistake::StateBeforeCommit,
+        Mistake::TrustState,
+        Mistake::SplitNotSaved,
+        Mistake::NoFence,
+        Mistake::PublishForgotten,
+        Mistake::SplitsForgotten,
+        Mistake::LettersKept,
+        Mistake::LettersAfterCommit,
+        Mistake::StagingLeft,
+        Mistake::SnapshotsMixed,
+        Mistake::PublishInTwoSteps,
+        Mistake::ConfirmBeforeCommit,
+        Mistake::CommitAssumedFailed,
+        Mistake::AgainIgnored,
+    ];
+}
+
+/// Dice with a seed (splitmix64).
+#[derive(Default)]
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.roll() % bound
+    }
+
+    pub(crate) fn chance(&mut self, per_mille: u64) -> bool {
+        self.below(1_000) < per_mille
+    }
+}
+
+/// The world as processes share it.
+#[derive(Clone, Default)]
+pub(crate) struct Shared(pub(crate) Arc<Mutex<World>>);
+
+impl Shared {
+    pub(crate) fn get(&self) -> MutexGuard<'_, World> {
+        self.0.lock().unwrap()
+    }
+
+    /// Fails now and then, as anything beyond a network does.
+    pub(crate) fn shake(&self, operation: &str) -> Result<()> {
+        let mut world = self.get();
+        let chaos = world.chaos;
+        if world.dice.chance(chaos) {
+            return Err(unreachable_now(operation));
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn unreachable_now(operation: &str) -> Error {
+    Error::new(&codes::UNREACHABLE, operation, "the simulated system")
+}
+
+impl World {
+    /// The state directory in use.
+    pub(crate) fn state(&mut self) -> &mut State {
+        self.states.last_mut().expect("there is a state directory")
+    }
+
+    pub(crate) fn has(&self, mistake: Mistake) -> bool {
+        self.mistake == Some(mistake)
+    }
+
+    /// What was wrong first is what counts.
+    pub(crate) fn complain(&mut self, what: impl Into<String>) {
+        self.wrong.get_or_insert(what.into());
+    }
+}

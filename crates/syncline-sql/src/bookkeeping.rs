@@ -1,0 +1,78 @@
+//! Syncline's own tables in a SQL target: how far a run is, where rows wait, what it made.
+//!
+//! All begin with `_syncline`, are hidden from discovery and verification, and never travel.
+
+use serde::{Deserialize, Serialize};
+use syncline_connect::ProgressRow;
+use syncline_types::{Error, Result, codes};
+
+/// Every name of ours begins so.
+pub const PREFIX: &str = "_syncline";
+
+/// Progress: one row a split, one a stream, one a pipeline.
+pub const CHECKPOINT: &str = "_syncline_checkpoint";
+
+/// The tables that Syncline made, and may therefore replace.
+pub const MADE: &str = "_syncline_made";
+
+/// The stream number of the row that belongs to the pipeline as a whole.
+pub const NO_STREAM: i32 = -1;
+/// The split number of the row that belongs to a stream as a whole.
+pub const NO_SPLIT: i64 = -1;
+
+/// Whether a table is one of ours.
+pub fn is_ours(table: &str) -> bool {
+    table.starts_with(PREFIX)
+}
+
+/// The table in which a stream's rows wait.
+pub fn stage(run: &str, stream: u32) -> String {
+    format!("{PREFIX}_stage_{run}_{stream}")
+}
+
+/// What begins the names of all tables in which rows of a run wait.
+pub fn stage_prefix(run: &str) -> String {
+    format!("{PREFIX}_stage_{run}_")
+}
+
+/// The `position` of a stream's own row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamMark {
+    /// Its staging is there.
+    Prepared,
+    /// Everybody sees its rows.
+    Published,
+}
+
+/// The `position` of a split's row, as text.
+pub fn write_progress(row: &ProgressRow) -> String {
+    serde_json::to_string(row).expect("progress serialises")
+}
+
+/// Reads what [`write_progress`] wrote.
+///
+/// # Errors
+/// [`codes::BAD_BYTES`] when somebody else wrote it.
+pub fn read_progress(text: &str) -> Result<ProgressRow> {
+    serde_json::from_str(text).map_err(|_| garbled())
+}
+
+/// The `position` of a stream's row, as text.
+pub fn write_mark(mark: StreamMark) -> String {
+    serde_json::to_string(&mark).expect("a mark serialises")
+}
+
+/// Reads what [`write_mark`] wrote.
+///
+/// # Errors
+/// [`codes::BAD_BYTES`] when somebody else wrote it.
+pub fn read_mark(text: &str) -> Result<StreamMark> {
+    serde_json::from_str(text).map_err(|_| garbled())
+}
+
+fn garbled() -> Error {
+    Error::new(&codes::BAD_BYTES, "read the progress in", format!("`{CHECKPOINT}`"))
+        .because("a row of it is not as Syncline wrote it")
+        .hint("Begin the run again with --restart")
+}

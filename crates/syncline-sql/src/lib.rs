@@ -1,0 +1,15 @@
+//! What SQL connectors share. Statements are texts; nothing here connects to anything.
+//!
+//! A dialect says how names and constants are written ([`Dialect`]); key ranges, conditions, merges
+//! and the bookkeeping tables are then the same everywhere.
+
+pub mod bookkeeping;
+mod dialect;
+mod fit;
+mod publish;
+mod range;
+
+pub use dialect::{Dialect, quote_double, quote_text};
+pub use fit::{Fit, Reconciled, fit, reconcile};
+pub use publish::{delete_vanished, insert_missing, insert_select, merge, update_changed};
+pub use range::{key_range_condition, key_tuple, order_by, predicate_condition};

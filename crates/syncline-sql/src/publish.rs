@@ -1,0 +1,94 @@
+//! Statements that take rows from staging to where everybody sees them.
+//!
+//! `ON CONFLICT ... DO UPDATE` is what PostgreSQL and SQLite share; it looks at the one key it is
+//! given and fails on any other unique key.
+
+use crate::Dialect;
+
+/// `INSERT INTO target SELECT FROM stage`, over these columns.
+pub fn insert_select<D: Dialect>(dialect: &D, target: &str, stage: &str, columns: &[String]) -> String {
+    let list = dialect.list(columns);
+    format!("INSERT INTO {target} ({list}){} SELECT {list} FROM {stage}", dialect.overriding())
+}
+
+/// Inserts what is new and updates what is there and differs. `distinct` says when a column differs,
+/// as `IS DISTINCT FROM` does; columns for which it gives `None` cannot be compared and are always
+/// taken to differ.
+pub fn merge<D: Dialect>(
+    dialect: &D,
+    target: &str,
+    stage: &str,
+    columns: &[String],
+    key: &[String],
+    distinct: impl Fn(&str, &str, &str) -> Option<String>,
+) -> String {
+    let list = dialect.list(columns);
+    let rest: Vec<&String> = columns.iter().filter(|column| !key.contains(column)).collect();
+    // `WHERE true` keeps SQLite from reading ON as a join's.
+    let insert = format!(
+        "INSERT INTO {target} AS t ({list}){} SELECT {list} FROM {stage} AS s WHERE true ON CONFLICT ({}) DO ",
+        dialect.overriding(),
+        dialect.list(key)
+    );
+    if rest.is_empty() {
+        return insert + "NOTHING";
+    }
+    let set: Vec<String> =
+        rest.iter().map(|column| format!("{0} = excluded.{0}", dialect.quote(column))).collect();
+    let differs: Option<Vec<String>> = rest.iter().map(|column| distinct(column, "t", "excluded")).collect();
+    let condition = differs.map_or(String::new(), |parts| format!(" WHERE {}", parts.join(" OR ")));
+    format!("{insert}UPDATE SET {}{condition}", set.join(", "))
+}
+
+/// Deletes the rows whose key is not in staging.
+pub fn delete_vanished<D: Dialect>(dialect: &D, target: &str, stage: &str, key: &[String]) -> String {
+    format!(
+        "DELETE FROM {target} AS t WHERE NOT EXISTS (SELECT 1 FROM {stage} AS s WHERE {})",
+        same_key(dialect, key)
+    )
+}
+
+/// Updates the rows that are in both and differ, `distinct` as for [`merge`].
+pub fn update_changed<D: Dialect>(
+    dialect: &D,
+    target: &str,
+    stage: &str,
+    columns: &[String],
+    key: &[String],
+    distinct: impl Fn(&str, &str, &str) -> Option<String>,
+) -> Option<String> {
+    let rest: Vec<&String> = columns.iter().filter(|column| !key.contains(column)).collect();
+    if rest.is_empty() {
+        return None;
+    }
+    let set: Vec<String> = rest.iter().map(|column| format!("{0} = s.{0}", dialect.quote(column))).collect();
+    let differs: Option<Vec<String>> = rest.iter().map(|column| distinct(column, "t", "s")).collect();
+    let condition = differs.map_or(String::new(), |parts| format!(" AND ({})", parts.join(" OR ")));
+    Some(format!(
+        "UPDATE {target} AS t SET {} FROM {stage} AS s WHERE {}{condition}",
+        set.join(", "),
+        same_key(dialect, key)
+    ))
+}
+
+/// Inserts the rows whose key is not in the target.
+pub fn insert_missing<D: Dialect>(
+    dialect: &D,
+    target: &str,
+    stage: &str,
+    columns: &[String],
+    key: &[String],
+) -> String {
+    let list = dialect.list(columns);
+    format!(
+        "INSERT INTO {target} ({list}){} SELECT {list} FROM {stage} AS s WHERE NOT EXISTS (SELECT 1 FROM {target} AS t WHERE {})",
+        dialect.overriding(),
+        same_key(dialect, key)
+    )
+}
+
+fn same_key<D: Dialect>(dialect: &D, key: &[String]) -> String {
+    let parts: Vec<String> =
+        key.iter().map(|column| format!("t.{0} = s.{0}", dialect.quote(column))).collect();
+    parts.join(" AND ")
+}

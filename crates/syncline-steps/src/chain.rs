@@ -1,0 +1,258 @@
+//! A stream's steps, bound to its schema and ready to run.
+
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
+use secrecy::SecretString;
+use sha2::{Digest, Sha256};
+use syncline_connect::Reject;
+use syncline_types::{Column, Error, Predicate, Result, TableSchema, codes, row_json};
+
+use crate::{
+    Mask, StepSpec, cast, drop, filter,
+    frame::{Form, Frame},
+    mask::{self, HASHED, HashKey},
+    program::Program,
+    pushdown, rename, set,
+};
+
+/// Changes with the meaning of the steps, so that a run that began under another one is not resumed.
+const SEMANTICS: u32 = 1;
+/// Bytes of a fingerprint.
+const FINGERPRINT_BYTES: usize = 16;
+
+/// What happens to a stream's rows, step by step.
+///
+/// Bound once to the stream's whole schema. The batches that it is given may hold all of its
+/// columns or only those of [`Chain::input_columns`], in that order.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    input: TableSchema,
+    output: TableSchema,
+    program: Program,
+    columns: Vec<String>,
+    pushdown: Option<Predicate>,
+    letter: Vec<Shown>,
+    key: Option<HashKey>,
+    fingerprint: String,
+    is_empty: bool,
+}
+
+/// A column of a dead letter.
+#[derive(Clone, Debug)]
+struct Shown {
+    /// Its place in the input schema.
+    input: usize,
+    hashed: bool,
+}
+
+/// What a chain makes of a batch.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// The rows that go on, in the columns of [`Chain::output`].
+    pub rows: RecordBatch,
+    /// The rows on which a step failed, by their place in the batch that was given.
+    pub rejects: Vec<Reject>,
+    /// The place in the batch that was given of each row that goes on; `None` when all do.
+    pub source_rows: Option<Vec<u32>>,
+}
+
+impl Chain {
+    /// Binds steps to a stream's schema. Every mistake that can be seen without a row is found here.
+    ///
+    /// # Errors
+    /// [`codes::UNKNOWN_COLUMN`], [`codes::BAD_EXPRESSION`] with line and column in the expression,
+    /// [`codes::BAD_VALUE`] for what cannot be (two columns of one name, no column left, NULL in a
+    /// column that is NOT NULL), [`codes::NO_MASK_KEY`].
+    pub fn bind(specs: &[StepSpec], input: &TableSchema, mask_key: Option<&SecretString>) -> Result<Chain> {
+        let key = mask_key.and_then(HashKey::new);
+        let mut frame = Frame::new(input);
+        for (at, spec) in specs.iter().enumerate() {
+            bind_step(&mut frame, spec, key.as_ref(), &format!("step {}, `{}`", at + 1, spec.name()))?;
+        }
+        let output = frame.schema();
+        let letter = shown(&frame);
+        let pushdown = pushdown::all(frame.pushed);
+        let outgoing = frame.columns.iter().map(|column| column.slot).collect();
+        let program = Program::new(frame.ops, frame.slots, outgoing, output.arrow());
+        let mut columns: Vec<String> = program
+            .needed()
+            .iter()
+            .filter_map(|slot| input.columns.get(*slot))
+            .map(|column| column.name.clone())
+            .collect();
+        if columns.is_empty() {
+            // Rows of no column could not be counted.
+            columns.extend(input.columns.first().map(|column| column.name.clone()));
+        }
+        Ok(Chain {
+            fingerprint: fingerprint(specs, key.as_ref())?,
+            input: input.clone(),
+            output,
+            program,
+            columns,
+            pushdown,
+            letter,
+            key,
+            is_empty: specs.is_empty(),
+        })
+    }
+
+    /// The schema after the steps.
+    pub fn output(&self) -> &TableSchema {
+        &self.output
+    }
+
+    /// The columns of the input that the steps or the output need, in input order: a source has to
+    /// read only these.
+    pub fn input_columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// What the source could check itself of the filters, in the names of its own columns. A row
+    /// for which it is not true does not come out of the chain; the chain checks all the same.
+    pub fn pushdown(&self) -> Option<Predicate> {
+        self.pushdown.clone()
+    }
+
+    /// Whether there are no steps.
+    pub fn is_empty(&self) -> bool {
+        self.is_empty
+    }
+
+    /// A text that changes with what the steps do, and with the key of the masks if one is used.
+    pub fn fingerprint(&self) -> String {
+        self.fingerprint.clone()
+    }
+
+    /// Runs the steps over a batch. A row on which one fails is rejected, the others go on.
+    ///
+    /// # Errors
+    /// [`codes::BROKEN_INVARIANT`] when the batch does not have the input's columns.
+    pub fn apply(&self, rows: RecordBatch) -> Result<Applied> {
+        if self.is_empty {
+            return Ok(Applied { rows, rejects: vec![], source_rows: None });
+        }
+        let count = rows.num_rows();
+        let outcome = self.program.run(self.columns_of(&rows)?, count)?;
+        Ok(Applied { rows: outcome.rows, rejects: outcome.rejects, source_rows: outcome.source_rows })
+    }
+
+    /// An input row for the dead letters, as JSON. It holds the columns that go on as they are,
+    /// under their own names or others, and the primary key; a column that a mask touches, be it on
+    /// a way round through `set`, is left out, but that a key masked by `hash` stands there hashed.
+    ///
+    /// # Errors
+    /// [`codes::BROKEN_INVARIANT`] when the batch does not have the input's columns, or the row.
+    pub fn letter(&self, input: &RecordBatch, row: usize) -> Result<serde_json::Value> {
+        if row >= input.num_rows() {
+            return Err(wrong_batch("it has no such row"));
+        }
+        let all = self.columns_of(&input.slice(row, 1))?;
+        let mut columns = vec![];
+        let mut arrays = vec![];
+        for shown in &self.letter {
+            let Some(array) = all.get(shown.input).cloned().flatten() else { continue };
+            let (column, array) = self.shown_value(shown, array)?;
+            columns.push(column);
+            arrays.push(array);
+        }
+        let schema = TableSchema::new(self.input.dialect.clone(), columns);
+        let options = RecordBatchOptions::new().with_row_count(Some(1));
+        let batch = RecordBatch::try_new_with_options(schema.arrow(), arrays, &options)
+            .map_err(|_| wrong_batch("a column is not of its type"))?;
+        row_json(&batch, &schema, 0)
+    }
+
+    fn shown_value(&self, shown: &Shown, array: ArrayRef) -> Result<(Column, ArrayRef)> {
+        let column = &self.input.columns[shown.input];
+        match (&self.key, shown.hashed) {
+            (_, false) => Ok((Column { nullable: true, ..column.clone() }, array)),
+            (Some(key), true) => {
+                let (hashes, _) = key.hash(&array, column.logical)?;
+                Ok((Column::new(&column.name, HASHED), hashes))
+            }
+            (None, true) => Err(wrong_batch("a hashed column has no key")),
+        }
+    }
+
+    /// The batch's columns by their places in the input schema.
+    fn columns_of(&self, batch: &RecordBatch) -> Result<Vec<Option<ArrayRef>>> {
+        let mut slots = vec![None; self.input.columns.len()];
+        let is_whole = batch.num_columns() == self.input.columns.len();
+        let mut given = batch.schema_ref().fields().iter().zip(batch.columns());
+        for (slot, column) in self.input.columns.iter().enumerate() {
+            if !is_whole && !self.columns.contains(&column.name) {
+                continue;
+            }
+            match given.next() {
+                Some((field, array))
+                    if *field.name() == column.name && *array.data_type() == column.logical.arrow() =>
+                {
+                    slots[slot] = Some(Arc::clone(array));
+                }
+                _ => return Err(wrong_batch(&format!("column `{}` is not where it should be", column.name))),
+            }
+        }
+        match given.next() {
+            None => Ok(slots),
+            Some(_) => Err(wrong_batch("it has too many columns")),
+        }
+    }
+}
+
+fn bind_step(frame: &mut Frame, spec: &StepSpec, key: Option<&HashKey>, step: &str) -> Result<()> {
+    match spec {
+        StepSpec::Rename(names) => rename::bind(frame, names, step),
+        StepSpec::Drop(names) => drop::bind(frame, names, step),
+        StepSpec::Cast(types) => cast::bind(frame, types, step),
+        StepSpec::Set(expressions) => set::bind(frame, expressions, step),
+        StepSpec::Filter(condition) => filter::bind(frame, condition, step),
+        StepSpec::Mask(masks) => mask::bind(frame, masks, key, step),
+    }
+}
+
+fn wrong_batch(reason: &str) -> Error {
+    Error::new(&codes::BROKEN_INVARIANT, "run the steps over a batch", "").because(reason)
+}
+
+/// The columns that a dead letter may hold.
+fn shown(frame: &Frame) -> Vec<Shown> {
+    let comes_out = |input: usize, wanted: fn(Form) -> bool| {
+        frame.columns.iter().any(|column| {
+            column.lineage.carries.is_some_and(|(carried, form)| carried == input && wanted(form))
+        })
+    };
+    let columns = frame.input.columns.iter().enumerate();
+    columns
+        .filter_map(|(input, column)| {
+            let is_key = frame.input.key.contains(&column.name);
+            let hashed = comes_out(input, |form| form == Form::Hashed);
+            match frame.masked.contains(&input) {
+                true => (is_key && hashed).then_some(Shown { input, hashed: true }),
+                false => (is_key || comes_out(input, |form| form != Form::Hashed))
+                    .then_some(Shown { input, hashed: false }),
+            }
+        })
+        .collect()
+}
+
+/// Steps as they are written, what they mean, and what shows that the key is another one.
+fn fingerprint(specs: &[StepSpec], key: Option<&HashKey>) -> Result<String> {
+    let mut text = format!("{SEMANTICS}\n");
+    for spec in specs {
+        text.push_str(&serde_json::to_string(spec).map_err(|_| {
+            Error::new(&codes::BROKEN_INVARIANT, "write down a step", "").because("it does not serialise")
+        })?);
+        text.push('\n');
+    }
+    let hashes = |spec: &StepSpec| match spec {
+        StepSpec::Mask(masks) => masks.iter().any(|(_, mask)| *mask == Mask::Hash),
+        _ => false,
+    };
+    if let (Some(key), true) = (key, specs.iter().any(hashes)) {
+        key.write("syncline steps fingerprint", &mut text);
+    }
+    let digest = Sha256::digest(text.as_bytes());
+    Ok(digest.iter().take(FINGERPRINT_BYTES).map(|byte| format!("{byte:02x}")).collect())
+}

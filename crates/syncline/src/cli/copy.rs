@@ -1,0 +1,136 @@
+//! `syncline copy FROM TO`: one pipeline from the command line.
+
+use clap::Args;
+use syncline_config::Pipeline;
+use syncline_engine::shell::{Outcome, Prepared, RunOptions, prepare, run};
+use syncline_types::{Error, Result, codes};
+
+use super::{Ended, Session, pipelines::PipelineOptions, plan};
+use crate::{
+    output::{Output, bytes, count, duration, table},
+    progress::Progress,
+};
+
+#[derive(Args)]
+pub(crate) struct CopyCommand {
+    /// The connection to read from
+    from: String,
+    /// The connection to write to
+    to: String,
+    #[command(flatten)]
+    options: PipelineOptions,
+    /// Throw away an unfinished run and begin again
+    #[arg(long)]
+    restart: bool,
+    /// Only show what would be done
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl CopyCommand {
+    pub(crate) async fn run(self, session: &Session) -> Result<Ended> {
+        let pipeline = self.options.pipeline(self.from, self.to)?;
+        if self.dry_run {
+            return plan::show(&[pipeline], session).await;
+        }
+        run_pipeline(&pipeline, RunOptions { restart: self.restart }, session).await?;
+        Ok(Ended::Well)
+    }
+}
+
+/// Runs one pipeline and prints what came of it.
+pub(crate) async fn run_pipeline(pipeline: &Pipeline, options: RunOptions, session: &Session) -> Result<()> {
+    let cx = Session::context(pipeline);
+    // Nothing has been changed while it is prepared, so stopping is simply to stop.
+    let prepared = tokio::select! {
+        prepared = prepare(pipeline, syncline_connectors::by_scheme, &cx) => prepared?,
+        () = session.stop.cancelled() => return Err(stopped(pipeline)),
+    };
+    warn(&prepared, session.output);
+    let streams = prepared
+        .streams
+        .iter()
+        .map(|stream| (stream.work.target.source.to_string(), stream.work.read.stream.rows_estimate))
+        .collect();
+    let mut progress = Progress::new(session.output, &pipeline.id, session.bars.clone(), streams);
+    let outcome = run(prepared, &session.state, options, &session.stop, &mut progress).await?;
+    report(&outcome, session.output);
+    match outcome.into_error() {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+fn stopped(pipeline: &Pipeline) -> Error {
+    Error::new(&codes::INTERRUPTED, "run", format!("`{}`", pipeline.id))
+        .because("it was asked to stop before it had begun")
+}
+
+/// Warnings are seen even by those who do not look at the plan first.
+fn warn(prepared: &Prepared, output: Output) {
+    use syncline_connect::Severity;
+    if output == Output::Text {
+        for stream in &prepared.streams {
+            for finding in stream.findings.iter().filter(|finding| finding.severity == Severity::Warning) {
+                eprintln!("warning: {}", finding.message);
+            }
+        }
+    }
+}
+
+fn report(outcome: &Outcome, output: Output) {
+    let summary = &outcome.summary;
+    for (stream, error) in &outcome.failed {
+        match output {
+            Output::Text => eprintln!("{stream}: {error}"),
+            Output::Json => output.object(&serde_json::json!({
+                "event": "stream_failed",
+                "pipeline": summary.pipeline,
+                "stream": stream,
+                "code": error.code().to_string(),
+                "message": error.sentence(),
+            })),
+        }
+    }
+    if outcome.error.is_none() {
+        #[derive(serde::Serialize)]
+        struct Event<'a> {
+            event: &'static str,
+            #[serde(flatten)]
+            summary: &'a syncline_engine::shell::Summary,
+        }
+        output.object(&Event { event: "summary", summary });
+    }
+    if output == Output::Json {
+        return;
+    }
+    let mut rows = vec![
+        ["stream", "target", "rows", "resumed", "rejected", "bytes", "time", "rows/s", ""]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    for stream in &summary.streams {
+        let rate = if stream.seconds > 0.0 { (stream.rows as f64 / stream.seconds) as u64 } else { 0 };
+        rows.push(vec![
+            stream.stream.clone(),
+            stream.target.clone(),
+            count(stream.rows),
+            count(stream.rows_resumed),
+            count(stream.rejected),
+            bytes(stream.bytes),
+            duration(stream.seconds),
+            count(rate),
+            stream.outcome.to_owned(),
+        ]);
+    }
+    for line in table(&rows, 0) {
+        eprintln!("{line}");
+    }
+    if summary.resumed || summary.snapshots > 1 {
+        eprintln!(
+            "The rows come from more than one snapshot: exact if the source did not change meanwhile. \
+             --restart copies from one."
+        );
+    }
+    eprintln!("`{}` took {}", summary.pipeline, duration(summary.seconds));
+}

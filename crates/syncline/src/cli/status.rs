@@ -1,0 +1,137 @@
+//! `syncline status [FILE]`: what is done, what is left.
+
+use clap::Args;
+use serde_json::json;
+use syncline_config::File;
+use syncline_state::{RunSummary, SavedStream, Store, StreamPhase};
+use syncline_types::{Progress, Result};
+
+use super::{Ended, Session};
+use crate::output::{bytes, count, table};
+
+#[derive(Args)]
+pub(crate) struct StatusCommand {
+    /// Only the pipelines of this file; by default all that the state knows
+    file: Option<std::path::PathBuf>,
+}
+
+impl StatusCommand {
+    pub(crate) async fn run(self, session: &Session) -> Result<Ended> {
+        let names: Option<Vec<String>> = match &self.file {
+            Some(file) => Some(File::read(file)?.pipeline_names().map(str::to_owned).collect()),
+            None => None,
+        };
+        let mut summaries = match session.state.open(false)? {
+            Some(store) => store.summaries().await?,
+            None => vec![],
+        };
+        if let Some(names) = &names {
+            summaries.retain(|summary| names.contains(&summary.pipeline));
+        }
+        for summary in &summaries {
+            show(session, summary);
+        }
+        let never =
+            names.iter().flatten().filter(|name| !summaries.iter().any(|known| known.pipeline == **name));
+        for name in never {
+            session.output.object(&json!({"event": "status", "pipeline": name, "state": "never run"}));
+            session.output.line(format!("{name}: never run"));
+        }
+        if summaries.is_empty() && names.is_none() {
+            session
+                .output
+                .line(format!("nothing has been run with the state in {}", session.state.path().display()));
+        }
+        Ok(Ended::Well)
+    }
+}
+
+/// What is known of one stream.
+struct Done {
+    rows: u64,
+    bytes: u64,
+    rejected: u64,
+    chunks_done: usize,
+}
+
+fn done(stream: &SavedStream) -> Done {
+    let rows = || stream.splits.iter().filter_map(|split| split.row.as_ref());
+    Done {
+        rows: rows().map(|row| row.rows).sum(),
+        bytes: rows().map(|row| row.bytes).sum(),
+        rejected: rows().map(|row| row.rejected).sum(),
+        chunks_done: rows().filter(|row| row.progress == Progress::Done).count(),
+    }
+}
+
+fn show(session: &Session, summary: &RunSummary) {
+    let running = session.state.is_locked(&summary.pipeline);
+    let state = match (summary.run.finished, running) {
+        (true, _) => "finished",
+        (false, true) => "running",
+        (false, false) => "unfinished",
+    };
+    let output = session.output;
+    output.line(format!("{}: {state}, {} -> {}", summary.pipeline, summary.from, summary.to));
+    output.line(format!(
+        "  run {} begun {} UTC, last change {} UTC",
+        summary.run.run, summary.started, summary.updated
+    ));
+    let mut rows = vec![
+        ["stream", "target", "phase", "rows", "bytes", "rejected", "chunks done", "left"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    let mut streams = vec![];
+    for (names, stream) in summary.streams.iter().zip(&summary.run.streams) {
+        let done = done(stream);
+        let phase = match stream.phase {
+            StreamPhase::Published => "published",
+            StreamPhase::Copying if stream.splits.is_empty() => "planned",
+            StreamPhase::Copying => "copying",
+        };
+        let left = stream.splits.len() - done.chunks_done;
+        let left_text = match (stream.phase, stream.planned) {
+            (StreamPhase::Published, _) => "nothing".to_owned(),
+            (StreamPhase::Copying, true) if left == 0 => "to be published".to_owned(),
+            (StreamPhase::Copying, true) => format!("{left} chunks"),
+            // Chunks are planned as they are needed.
+            (StreamPhase::Copying, false) => match names.rows_estimate {
+                Some(estimate) => format!("about {} rows", count(estimate.saturating_sub(done.rows))),
+                None => format!("{left} chunks and more"),
+            },
+        };
+        streams.push(json!({
+            "stream": names.source, "target": names.target, "phase": phase, "rows": done.rows, "bytes": done.bytes,
+            "rejected": done.rejected, "chunks_done": done.chunks_done, "chunks_known": stream.splits.len(),
+            "all_chunks_known": stream.planned,
+        }));
+        rows.push(vec![
+            names.source.clone(),
+            names.target.clone(),
+            phase.to_owned(),
+            count(done.rows),
+            bytes(done.bytes),
+            count(done.rejected),
+            format!(
+                "{} of {}{}",
+                done.chunks_done,
+                stream.splits.len(),
+                if stream.planned { "" } else { "+" }
+            ),
+            left_text,
+        ]);
+    }
+    table(&rows, 2).iter().for_each(|line| output.line(line));
+    if summary.letters > 0 {
+        output.line(format!("  {} dead letters: syncline dlq list {}", summary.letters, summary.pipeline));
+    }
+    if state == "unfinished" {
+        output.line("  The same command goes on with it; --restart begins again.");
+    }
+    output.object(&json!({
+        "event": "status", "pipeline": summary.pipeline, "state": state, "run": summary.run.run,
+        "from": summary.from, "to": summary.to, "started": summary.started, "updated": summary.updated,
+        "dead_letters": summary.letters, "streams": streams,
+    }));
+}
