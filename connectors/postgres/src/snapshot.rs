@@ -394,8 +394,12 @@ impl KeySplitter {
         let (schema, key) = (&self.read.stream.schema, key(&self.read)?);
         let range = KeyRange { after: after.cloned(), upto: None };
         let condition = key_range_condition(&Postgres, schema, key, &range).ok_or_else(garbled)?;
-        let texts: Vec<String> =
-            key.iter().map(|column| format!("{}::text", Postgres.quote(column))).collect();
+        // Named otherwise than the columns: ORDER BY would take the text of that name for the key.
+        let texts: Vec<String> = key
+            .iter()
+            .enumerate()
+            .map(|(at, column)| format!("{}::text AS bound_{at}", Postgres.quote(column)))
+            .collect();
         let only = if shared.listed(&self.read)?.kind == 'r' { "ONLY " } else { "" };
         let sql = format!(
             "SELECT {} FROM {only}{} WHERE {condition} ORDER BY {} OFFSET {} LIMIT 1",
