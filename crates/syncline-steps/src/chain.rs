@@ -138,9 +138,10 @@ impl Chain {
         Ok(Applied { rows: outcome.rows, rejects: outcome.rejects, source_rows: outcome.source_rows })
     }
 
-    /// An input row for the dead letters, as JSON. It holds the columns that go on as they are,
-    /// under their own names or others, and the primary key; a column that a mask touches, be it on
-    /// a way round through `set`, is left out, but that a key masked by `hash` stands there hashed.
+    /// An input row for the dead letters, as JSON: the columns that go on as they are or in another
+    /// type, under the names that the input has for them. A column that a mask touches, be it on a
+    /// way round through `set`, is left out, but that a primary key masked by `hash` stands there
+    /// hashed. So is one that is dropped or overwritten: it was not meant to go anywhere.
     ///
     /// # Errors
     /// [`codes::BROKEN_INVARIANT`] when the batch does not have the input's columns, or the row.
@@ -218,21 +219,21 @@ fn wrong_batch(reason: &str) -> Error {
 
 /// The columns that a dead letter may hold.
 fn shown(frame: &Frame) -> Vec<Shown> {
-    let comes_out = |input: usize, wanted: fn(Form) -> bool| {
-        frame.columns.iter().any(|column| {
-            column.lineage.carries.is_some_and(|(carried, form)| carried == input && wanted(form))
-        })
+    let comes_out = |input: usize, forms: &[Form]| {
+        let carries = |carried: Option<(usize, Form)>| {
+            carried.is_some_and(|(at, form)| at == input && forms.contains(&form))
+        };
+        frame.columns.iter().any(|column| carries(column.lineage.carries))
     };
     let columns = frame.input.columns.iter().enumerate();
     columns
         .filter_map(|(input, column)| {
             let is_key = frame.input.key.contains(&column.name);
-            let hashed = comes_out(input, |form| form == Form::Hashed);
-            match frame.masked.contains(&input) {
-                true => (is_key && hashed).then_some(Shown { input, hashed: true }),
-                false => (is_key || comes_out(input, |form| form != Form::Hashed))
-                    .then_some(Shown { input, hashed: false }),
-            }
+            let shown = match frame.masked.contains(&input) {
+                true => is_key && comes_out(input, &[Form::Hashed]),
+                false => comes_out(input, &[Form::Same, Form::Converted]),
+            };
+            shown.then(|| Shown { input, hashed: frame.masked.contains(&input) })
         })
         .collect()
 }

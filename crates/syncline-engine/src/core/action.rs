@@ -143,7 +143,13 @@ pub enum LaneAction {
         found: Vec<u32>,
     },
     /// [`syncline_connect::Writer::commit`].
-    Commit(ProgressDelta),
+    Commit {
+        /// What becomes durable.
+        delta: ProgressDelta,
+        /// The split that the lane reads next, by its stream. It may be opened meanwhile, so that
+        /// nobody waits for the first rows later; if that fails, nothing has happened.
+        next: Option<(usize, Split)>,
+    },
     /// Save progress that the target has committed.
     SaveProgress(ProgressDelta),
     /// [`syncline_connect::Reader::confirm`].

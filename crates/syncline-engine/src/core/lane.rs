@@ -10,6 +10,8 @@ use super::{Answer, Failure, LaneAction, OnError, bisect::Bisect};
 pub(super) struct Lane {
     /// The split it works on.
     pub(super) work: Option<Work>,
+    /// The split it works on next, while the last one is being committed.
+    pub(super) next: Option<(usize, SplitId)>,
     pub(super) doing: LaneDoing,
     pub(super) has_writer: bool,
     /// Failures without a commit between them.
@@ -329,7 +331,7 @@ impl Lane {
     fn commit(&mut self, progress: Progress) -> LaneNext {
         let delta = self.work_mut().delta(progress);
         self.doing = LaneDoing::Committing(delta.clone());
-        LaneNext::Do(LaneAction::Commit(delta))
+        LaneNext::Do(LaneAction::Commit { delta, next: None })
     }
 
     /// What follows once progress is saved.

@@ -2,7 +2,7 @@
 
 use syncline_connect::{ProgressDelta, WriteMode};
 use syncline_state::SavedRun;
-use syncline_types::{ErrorKind, Progress, Retry, SplitId};
+use syncline_types::{ErrorKind, Progress, Retry, Split, SplitId};
 
 use super::{
     Action, Answer, Event, Failure, Job, LaneAction, Scope, Step, StreamAction, StreamPhase, StreamView,
@@ -300,8 +300,9 @@ impl Core {
                 return;
             }
             self.session.renewing = false;
-            for lane in &mut self.lanes {
-                lane.recalled = false;
+            for lane in 0..self.lanes.len() {
+                self.lanes[lane].recalled = false;
+                self.release_next(lane);
             }
             for stream in &mut self.streams {
                 stream.needs_reset |= stream.bound_to_snapshot();
@@ -349,6 +350,9 @@ impl Core {
 
     /// Gives free lanes their splits, in the order of the streams, and keeps some splits planned.
     fn assign_lanes(&mut self) {
+        for lane in 0..self.lanes.len() {
+            self.begin_reserved(lane);
+        }
         let mut free: Vec<usize> = (0..self.lanes.len()).filter(|lane| self.lanes[*lane].idle()).collect();
         // Streams further down are touched only while lanes would otherwise have nothing to do.
         let mut unserved = free.len();
@@ -375,6 +379,19 @@ impl Core {
             }
             if self.plan_ahead(number) {
                 unserved = unserved.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Begins the split that was set aside for a lane, if its stream still goes on.
+    fn begin_reserved(&mut self, lane: usize) {
+        if !self.lanes[lane].idle() {
+            return;
+        }
+        if let Some((stream, split)) = self.lanes[lane].next {
+            self.release_next(lane);
+            if self.streams[stream].wants_reading() && !self.streams[stream].needs_reset {
+                self.begin_split(lane, stream, split);
             }
         }
     }
@@ -511,6 +528,10 @@ impl Core {
                 self.session.failures = 0;
                 Some(self.lanes[number].saved(&delta.row.progress))
             }
+            LaneNext::Do(LaneAction::Commit { delta, .. }) => {
+                let next = self.reserve_next(number, &delta);
+                Some(LaneAction::Commit { delta, next })
+            }
             LaneNext::Do(action) => Some(action),
             LaneNext::Wait(millis) if !self.lanes[number].recalled => {
                 return self.act(Scope::Lane(number), Action::Wait { millis });
@@ -600,8 +621,34 @@ impl Core {
         }
     }
 
+    /// Sets a split aside for a lane that is about to finish one, if there is one ready.
+    fn reserve_next(&mut self, number: usize, delta: &ProgressDelta) -> Option<(usize, Split)> {
+        if delta.row.progress != Progress::Done || self.lanes[number].recalled || self.session.renewing {
+            return None;
+        }
+        let ready = |stream: &Stream| stream.prepared && stream.wants_reading() && !stream.needs_reset;
+        let (stream, split) = self.streams.iter().enumerate().find_map(|(stream, state)| {
+            state.next_pending().filter(|_| ready(state)).map(|split| (stream, split))
+        })?;
+        let state = self.streams[stream].splits.get_mut(&split)?;
+        state.lane = Some(number);
+        self.lanes[number].next = Some((stream, split));
+        // What is half done is opened at its place, once the lane gets to it.
+        state.row.is_none().then(|| (stream, state.split.clone()))
+    }
+
+    /// Gives back what was set aside for a lane.
+    fn release_next(&mut self, number: usize) {
+        if let Some((stream, split)) = self.lanes[number].next.take()
+            && let Some(state) = self.streams[stream].splits.get_mut(&split)
+        {
+            state.lane = None;
+        }
+    }
+
     /// The lane's split is free for any lane, from where it durably stands.
     fn release_split(&mut self, number: usize) {
+        self.release_next(number);
         let lane = &mut self.lanes[number];
         lane.doing = LaneDoing::Nothing;
         lane.recalled = self.session.renewing;

@@ -20,8 +20,16 @@ use crate::core::{Answer, LaneAction};
 pub struct LaneState {
     reader: Option<Box<dyn Reader>>,
     writer: Option<Box<dyn Writer>>,
+    warm: Option<Warm>,
     split: Option<OpenSplit>,
     held: Held,
+}
+
+/// A split that was opened before its turn.
+struct Warm {
+    stream: usize,
+    split: SplitId,
+    reader: Box<dyn Reader>,
 }
 
 /// The split being read.
@@ -72,8 +80,12 @@ impl Work {
             }
             LaneAction::Abort => state.writer()?.abort().await?,
             LaneAction::SaveLetters { found } => return self.save_letters(state, found).await,
-            LaneAction::Commit(delta) => {
-                state.writer()?.commit(std::slice::from_ref(&delta)).await?;
+            LaneAction::Commit { delta, next } => {
+                let warm = self.warm_up(next);
+                let commit = state.writer()?.commit(std::slice::from_ref(&delta));
+                let (committed, warm) = tokio::join!(commit, warm);
+                state.warm = warm;
+                committed?;
                 if let (Some(split), Progress::At(position)) = (&mut state.split, delta.row.progress) {
                     split.began_at = Some(position);
                 }
@@ -83,6 +95,7 @@ impl Work {
             LaneAction::CloseReader => state.close_reader(),
             LaneAction::Close => {
                 state.close_reader();
+                state.warm = None;
                 state.writer = None;
             }
             LaneAction::Reload => {
@@ -105,14 +118,36 @@ impl Work {
         split: &Split,
         at: Option<Position>,
     ) -> Result<()> {
-        let reader = self.session()?.open(&self.stream(stream)?.read, split, at.as_ref()).await?;
-        state.reader = Some(match &self.cx {
-            Some(cx) => Box::new(Prefetch::start(reader, cx)),
-            None => reader,
+        let warm =
+            state.warm.take().filter(|warm| at.is_none() && (warm.stream, warm.split) == (stream, split.id));
+        state.reader = Some(match warm {
+            Some(warm) => warm.reader,
+            None => self.start_reader(stream, split, at.as_ref()).await?,
         });
         state.split = Some(OpenSplit { stream, id: split.id, began_at: at });
         state.held = Held::default();
         Ok(())
+    }
+
+    async fn start_reader(
+        &self,
+        stream: usize,
+        split: &Split,
+        at: Option<&Position>,
+    ) -> Result<Box<dyn Reader>> {
+        let reader = self.session()?.open(&self.stream(stream)?.read, split, at).await?;
+        Ok(match &self.cx {
+            Some(cx) => Box::new(Prefetch::start(reader, cx)),
+            None => reader,
+        })
+    }
+
+    /// Opens the next split while the last one is being committed. If it cannot be opened, it is
+    /// opened again when it is its turn, and the reason shows then.
+    async fn warm_up(&self, next: Option<(usize, Split)>) -> Option<Warm> {
+        let (stream, split) = next?;
+        let reader = self.start_reader(stream, &split, None).await.ok()?;
+        Some(Warm { stream, split: split.id, reader })
     }
 
     async fn read(&self, state: &mut LaneState) -> Result<Answer> {

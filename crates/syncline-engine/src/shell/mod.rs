@@ -7,10 +7,10 @@ mod drive;
 mod lane;
 mod limit;
 mod prefetch;
-mod prepare;
+pub(crate) mod prepare;
 mod report;
 mod run;
-mod work;
+pub(crate) mod work;
 
 pub use drive::{Observer, drive};
 pub use lane::LaneState;

@@ -131,7 +131,10 @@ fn mode_name(mode: WriteMode) -> &'static str {
 }
 
 /// Finds the streams. What is named beats what only matches a pattern.
-async fn choose<'a>(pipeline: &'a Pipeline, source: &dyn Source) -> Result<Vec<(&'a StreamChoice, Stream)>> {
+pub(crate) async fn choose<'a>(
+    pipeline: &'a Pipeline,
+    source: &dyn Source,
+) -> Result<Vec<(&'a StreamChoice, Stream)>> {
     let mut chosen: Vec<(&StreamChoice, Stream)> = vec![];
     let mut named: BTreeMap<StreamName, bool> = BTreeMap::new();
     for choice in &pipeline.streams {
@@ -175,7 +178,7 @@ fn nothing_found(pipeline: &Pipeline, selection: &Selection) -> Error {
 }
 
 /// Binds the steps and says what becomes of the stream.
-fn bind(
+pub(crate) fn bind(
     pipeline: &Pipeline,
     choice: &StreamChoice,
     stream: Stream,

@@ -242,6 +242,6 @@ impl Work {
     }
 }
 
-pub(super) fn broken(reason: &str) -> Error {
+pub(crate) fn broken(reason: &str) -> Error {
     Error::new(&codes::BROKEN_INVARIANT, "do what was decided", "").because(reason)
 }

@@ -159,13 +159,21 @@ impl Process {
     fn planted(&mut self, scope: Scope, action: &Action) -> Option<Result<Answer>> {
         let mistake = self.world.get().mistake?;
         match (mistake, scope, action) {
-            (Mistake::StateBeforeCommit, Scope::Lane(lane), Action::Lane(LaneAction::Commit(delta))) => {
+            (
+                Mistake::StateBeforeCommit,
+                Scope::Lane(lane),
+                Action::Lane(LaneAction::Commit { delta, .. }),
+            ) => {
                 let state = self.lanes.entry(lane).or_default();
                 let saved = now(self.work.perform_lane(state, LaneAction::SaveProgress(delta.clone())));
                 self.crashed = self.world.get().dice.chance(100);
                 saved.err().map(Err).or_else(|| self.crashed.then_some(Ok(Answer::Done)))
             }
-            (Mistake::ConfirmBeforeCommit, Scope::Lane(lane), Action::Lane(LaneAction::Commit(delta))) => {
+            (
+                Mistake::ConfirmBeforeCommit,
+                Scope::Lane(lane),
+                Action::Lane(LaneAction::Commit { delta, .. }),
+            ) => {
                 if let syncline_types::Progress::At(position) = &delta.row.progress {
                     let state = self.lanes.entry(lane).or_default();
                     let confirm = LaneAction::Confirm(position.clone());

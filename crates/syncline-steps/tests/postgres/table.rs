@@ -1,9 +1,10 @@
 //! The table that both sides evaluate expressions over: nasty values of every type.
 
 use arrow_array::RecordBatch;
+use syncline_testkit::seed::Rng;
 use syncline_types::{Column, LogicalType as L, TableSchema};
 
-use crate::{columns, generate::Random};
+use crate::columns;
 
 /// A column: its name, its type on both sides and the texts it is filled from. NULL comes on top.
 struct Source {
@@ -262,10 +263,10 @@ pub(crate) struct Table {
 }
 
 /// A table of so many rows.
-pub(crate) fn table(random: &mut Random, rows: usize) -> Table {
+pub(crate) fn table(random: &mut Rng, rows: usize) -> Table {
     let columns: Vec<Vec<Option<&str>>> = SOURCES
         .iter()
-        .map(|source| (0..rows).map(|_| (random.below(9) > 0).then(|| random.of(source.values))).collect())
+        .map(|source| (0..rows).map(|_| (!random.one_in(9)).then(|| *random.pick(source.values))).collect())
         .collect();
     let declared: Vec<String> =
         SOURCES.iter().map(|source| format!("{} {}", source.name, source.postgres)).collect();

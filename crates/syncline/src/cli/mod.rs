@@ -8,6 +8,7 @@ mod plan;
 mod run;
 mod schema;
 mod status;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -60,6 +61,8 @@ enum Command {
     Run(run::RunCommand),
     /// Check, and show what a run would do
     Plan(plan::PlanCommand),
+    /// Compare both ends, and name the rows that differ
+    Verify(verify::VerifyCommand),
     /// Show runs: what is done, what is left
     Status(status::StatusCommand),
     /// Look at rows that could not go on, or drop them
@@ -99,6 +102,7 @@ impl Cli {
             Command::Copy(command) => command.run(&session).await,
             Command::Run(command) => command.run(&session).await,
             Command::Plan(command) => command.run(&session).await,
+            Command::Verify(command) => command.run(&session).await,
             Command::Status(command) => command.run(&session).await,
             Command::Dlq(command) => command.run(&session).await,
             Command::Connectors(command) => command.run(&session),

@@ -265,7 +265,7 @@ fn promoted(value: Typed, other: &Typed) -> Result<Typed, Problem> {
     let apart = own.is_number() && kind.is_number() && own != kind;
     let has_version = (own.is_integer() && kind.is_integer()) || (own.is_float() && kind.is_float());
     let to = match own.arithmetic(kind) {
-        _ if value.unknown && !other.unknown => return Ok(Typed::known(value.cast(other.logical())?, at)),
+        _ if value.unknown && !other.unknown => return Ok(Typed::known(value.cast(kind.logical())?, at)),
         _ if value.unknown || other.unknown => return Ok(value),
         Some(Kind::Number) if apart && !has_version => super::typed::exact_type(&value),
         Some(to) if apart && !has_version => to.logical(),

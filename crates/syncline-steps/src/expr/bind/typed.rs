@@ -198,10 +198,9 @@ fn known_and_constant(known: Typed, constant: Typed) -> Result<(Expr, Expr), Pro
     match known.logical() {
         LogicalType::Text { padded: true, .. } => Ok((unpadded(known)?, unpadded_constant(constant)?)),
         logical if Kind::of(logical) == Kind::Number => exact_pair(known, constant),
-        logical => {
-            let constant = constant.cast(logical)?;
-            Ok((known.expr, constant))
-        }
+        logical if logical.is_integer() => Ok((known.expr, constant.cast(logical)?)),
+        // Without the column's length or precision: a constant must not be cut to fit.
+        logical => Ok((known.expr, constant.cast(Kind::of(logical).logical())?)),
     }
 }
 

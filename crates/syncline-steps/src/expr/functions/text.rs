@@ -365,10 +365,14 @@ fn starts_with(call: &Call<'_>) -> Result<Computed> {
 fn repeat(call: &Call<'_>) -> Result<Computed> {
     map_counted(call, |text, count, out| {
         let count = usize::try_from(count).unwrap_or(0);
-        if text.len().checked_mul(count).is_none_or(|size| size > VALUE_BYTES_MAX) {
-            return Err(Fault::TEXT_SIZE);
+        match text.len().checked_mul(count) {
+            // An empty text repeated is empty, however often.
+            Some(0) => Ok(()),
+            Some(size) if size <= VALUE_BYTES_MAX => {
+                out.extend(repeat_n(text, count));
+                Ok(())
+            }
+            _ => Err(Fault::TEXT_SIZE),
         }
-        out.extend(repeat_n(text, count));
-        Ok(())
     })
 }

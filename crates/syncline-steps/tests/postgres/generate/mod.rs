@@ -8,28 +8,7 @@ mod number;
 mod text;
 mod time;
 
-/// A small generator of random numbers (SplitMix64), so that a seed always gives the same test.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `limit`.
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
-
-    /// One of several.
-    pub(crate) fn of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len())]
-    }
-}
+use syncline_testkit::seed::Rng;
 
 /// The type of an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,16 +149,24 @@ pub(crate) const TYPES: &[Type] = &[
 
 /// Makes expressions.
 pub(crate) struct Generator {
-    pub(crate) random: Random,
+    pub(crate) random: Rng,
 }
 
 impl Generator {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.random.below(limit)
+    }
+
+    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
+        *self.random.pick(choices)
+    }
+
     /// An expression of a type that reads at least one column.
-    pub(crate) fn expression(&mut self, of: Type, depth: usize) -> Piece {
-        if depth == 0 || self.random.below(12) == 0 {
+    pub(crate) fn expression(&mut self, of: Type, depth: u64) -> Piece {
+        if depth == 0 || self.below(12) == 0 {
             return self.column(of);
         }
-        if self.random.below(6) == 0 {
+        if self.below(6) == 0 {
             return self.choice(of, depth - 1);
         }
         let depth = depth - 1;
@@ -201,12 +188,12 @@ impl Generator {
 
     fn column(&mut self, of: Type) -> Piece {
         let columns = COLUMNS.iter().find(|(column, _)| *column == of).map_or(&[][..], |(_, names)| *names);
-        Piece::atom(self.random.of(columns), true)
+        Piece::atom(self.of(columns), true)
     }
 
     /// An expression, or now and then a constant.
-    fn operand(&mut self, of: Type, depth: usize) -> Piece {
-        if self.random.below(4) == 0
+    fn operand(&mut self, of: Type, depth: u64) -> Piece {
+        if self.below(4) == 0
             && let Some(constant) = self.constant(of)
         {
             return Piece::atom(constant, false);
@@ -216,31 +203,22 @@ impl Generator {
 
     fn constant(&mut self, of: Type) -> Option<&'static str> {
         Some(match of {
-            T::Int2 => self.random.of(&["1::int2", "(-3)::int2", "0::int2"]),
-            T::Int4 => self.random.of(&["0", "1", "2", "7", "(-1)", "1000", "2147483647"]),
-            T::Int8 => self.random.of(&["3::int8", "10000000000", "(-9000000000000000000)", "0::int8"]),
-            T::Numeric => self.random.of(&[
-                "1.5",
-                "0.00",
-                "0.001",
-                "(-12.30)",
-                "1e3",
-                "99999999999.99",
-                "0.5",
-                "2::numeric",
-            ]),
-            T::Float4 => self.random.of(&["1.5::real", "0::real", "(-2)::real"]),
-            T::Float8 => self.random.of(&["1.5::float8", "0::float8", "1e300::float8", "(-0.1)::float8"]),
-            T::Text => self.random.of(&["'a'", "''", "'ab c'", "'Ä%_\\'", "' x '", "'12'", "'日本'", "'b'"]),
-            T::Date => self.random.of(&["date '2024-02-29'", "date '1969-12-31'", "date '0001-01-01'"]),
-            T::Time => self.random.of(&["time '00:00'", "time '23:59:59.999999'"]),
-            T::Timestamp => {
-                self.random.of(&["timestamp '2024-02-29 12:34:56.789'", "timestamp '1970-01-01'"])
+            T::Int2 => self.of(&["1::int2", "(-3)::int2", "0::int2"]),
+            T::Int4 => self.of(&["0", "1", "2", "7", "(-1)", "1000", "2147483647"]),
+            T::Int8 => self.of(&["3::int8", "10000000000", "(-9000000000000000000)", "0::int8"]),
+            T::Numeric => {
+                self.of(&["1.5", "0.00", "0.001", "(-12.30)", "1e3", "99999999999.99", "0.5", "2::numeric"])
             }
-            T::Timestamptz => self
-                .random
-                .of(&["timestamptz '2024-02-29 12:34:56+02'", "timestamptz '1999-12-31 23:59:59Z'"]),
-            T::Interval => self.random.of(&[
+            T::Float4 => self.of(&["1.5::real", "0::real", "(-2)::real"]),
+            T::Float8 => self.of(&["1.5::float8", "0::float8", "1e300::float8", "(-0.1)::float8"]),
+            T::Text => self.of(&["'a'", "''", "'ab c'", "'Ä%_\\'", "' x '", "'12'", "'日本'", "'b'"]),
+            T::Date => self.of(&["date '2024-02-29'", "date '1969-12-31'", "date '0001-01-01'"]),
+            T::Time => self.of(&["time '00:00'", "time '23:59:59.999999'"]),
+            T::Timestamp => self.of(&["timestamp '2024-02-29 12:34:56.789'", "timestamp '1970-01-01'"]),
+            T::Timestamptz => {
+                self.of(&["timestamptz '2024-02-29 12:34:56+02'", "timestamptz '1999-12-31 23:59:59Z'"])
+            }
+            T::Interval => self.of(&[
                 "interval '1 day'",
                 "interval '1 month -2 hours'",
                 "interval 'P1Y2DT3S'",
@@ -251,7 +229,7 @@ impl Generator {
     }
 
     /// Two operands, of which one reads a column.
-    fn pair(&mut self, left: Type, right: Type, depth: usize) -> (Piece, Piece) {
+    fn pair(&mut self, left: Type, right: Type, depth: u64) -> (Piece, Piece) {
         let (left_piece, right_piece) = (self.operand(left, depth), self.operand(right, depth));
         if left_piece.reads || right_piece.reads {
             (left_piece, right_piece)
@@ -260,7 +238,7 @@ impl Generator {
         }
     }
 
-    fn infix(&mut self, op: &str, left: Type, right: Type, depth: usize) -> Piece {
+    fn infix(&mut self, op: &str, left: Type, right: Type, depth: u64) -> Piece {
         let (left, right) = self.pair(left, right, depth);
         made(format!("{} {op} {}", left.operand(), right.operand()), &[&left, &right])
     }
@@ -271,10 +249,10 @@ impl Generator {
         let mut exact_scale = true;
         for at in 0..3 {
             // The first decides the type.
-            let of = if at == 0 { of[0] } else { self.random.of(of) };
+            let of = if at == 0 { of[0] } else { self.of(of) };
             let piece = self.column(of);
             exact_scale &= piece.exact_scale;
-            let op = self.random.of(ops);
+            let op = self.of(ops);
             if at > 0 {
                 sql.push_str(&format!(" {op} "));
             }
@@ -283,7 +261,7 @@ impl Generator {
         Piece { sql, exact_scale, reads: true, atom: false }
     }
 
-    fn call(&mut self, name: &str, of: &[Type], depth: usize) -> Piece {
+    fn call(&mut self, name: &str, of: &[Type], depth: u64) -> Piece {
         let mut args: Vec<Piece> = of.iter().map(|of| self.operand(*of, depth)).collect();
         if !args.iter().any(|arg| arg.reads) {
             args[0] = self.column(of[0]);
@@ -293,9 +271,9 @@ impl Generator {
         made(sql, &args.iter().collect::<Vec<_>>())
     }
 
-    fn cast(&mut self, of: Type, to: &str, depth: usize) -> Piece {
+    fn cast(&mut self, of: Type, to: &str, depth: u64) -> Piece {
         let value = self.expression(of, depth);
-        let sql = match self.random.below(2) {
+        let sql = match self.below(2) {
             0 => format!("cast({} as {to})", value.sql),
             _ => format!("{}::{to}", value.operand()),
         };
@@ -303,11 +281,11 @@ impl Generator {
     }
 
     /// What picks one of several values.
-    fn choice(&mut self, of: Type, depth: usize) -> Piece {
+    fn choice(&mut self, of: Type, depth: u64) -> Piece {
         let (a, b) = (self.expression(of, depth), self.operand(of, depth));
         let condition = self.boolean(depth);
         let ordered = ORDERED.contains(&of);
-        let (sql, parts) = match self.random.below(if ordered { 7 } else { 3 }) {
+        let (sql, parts) = match self.below(if ordered { 7 } else { 3 }) {
             0 => (format!("coalesce({}, {})", a.sql, b.sql), vec![&a, &b]),
             1 => (
                 format!("case when {} then {} else {} end", condition.sql, a.sql, b.sql),

@@ -3,19 +3,19 @@
 use super::{Generator, Piece, Type, Type as T, made};
 
 impl Generator {
-    pub(super) fn date(&mut self, depth: usize) -> Piece {
-        match self.random.below(6) {
+    pub(super) fn date(&mut self, depth: u64) -> Piece {
+        match self.below(6) {
             0 | 1 => {
-                let op = self.random.of(&["+", "-"]);
+                let op = self.of(&["+", "-"]);
                 self.infix(op, T::Date, T::Int4, depth)
             }
             2 => self.infix("+", T::Int2, T::Date, depth),
             3 => {
-                let of = self.random.of(&[T::Timestamp, T::Timestamptz]);
+                let of = self.of(&[T::Timestamp, T::Timestamptz]);
                 self.cast(of, "date", depth)
             }
             4 => {
-                let sql = self.random.of(&[
+                let sql = self.of(&[
                     "make_date(i, 2, 28)",
                     "make_date(2024, i2::int, 29)",
                     "make_date(i2::int, 1, 1)",
@@ -27,15 +27,15 @@ impl Generator {
         }
     }
 
-    pub(super) fn time(&mut self, depth: usize) -> Piece {
-        match self.random.below(4) {
+    pub(super) fn time(&mut self, depth: u64) -> Piece {
+        match self.below(4) {
             0 => {
-                let op = self.random.of(&["+", "-"]);
+                let op = self.of(&["+", "-"]);
                 self.infix(op, T::Time, T::Interval, depth)
             }
             1 => {
-                let to = self.random.of(&["time", "time(2)"]);
-                let of = self.random.of(&[T::Timestamp, T::Interval, T::Timestamptz]);
+                let to = self.of(&["time", "time(2)"]);
+                let of = self.of(&[T::Timestamp, T::Interval, T::Timestamptz]);
                 self.cast(of, to, depth)
             }
             2 => self.infix("+", T::Interval, T::Time, depth),
@@ -43,22 +43,22 @@ impl Generator {
         }
     }
 
-    pub(super) fn timestamp(&mut self, of: Type, depth: usize) -> Piece {
+    pub(super) fn timestamp(&mut self, of: Type, depth: u64) -> Piece {
         let other = if of == T::Timestamp { T::Timestamptz } else { T::Timestamp };
-        match self.random.below(9) {
+        match self.below(9) {
             0 | 1 => {
-                let op = self.random.of(&["+", "-"]);
+                let op = self.of(&["+", "-"]);
                 self.infix(op, of, T::Interval, depth)
             }
             2 => self.infix("+", T::Interval, of, depth),
             3 if of == T::Timestamp => {
-                let op = self.random.of(&["+", "-"]);
+                let op = self.of(&["+", "-"]);
                 self.infix(op, T::Date, T::Interval, depth)
             }
             3 => self.cast(other, of.name(), depth),
             4 if of == T::Timestamp => self.infix("+", T::Date, T::Time, depth),
             4 | 5 => {
-                let unit = self.random.of(&[
+                let unit = self.of(&[
                     "year",
                     "month",
                     "week",
@@ -72,7 +72,7 @@ impl Generator {
                     "millennium",
                     "milliseconds",
                 ]);
-                let from = if of == T::Timestamptz { self.random.of(&[T::Timestamptz, T::Date]) } else { of };
+                let from = if of == T::Timestamptz { self.of(&[T::Timestamptz, T::Date]) } else { of };
                 let value = self.expression(from, depth);
                 made(format!("date_trunc('{unit}', {})", value.sql), &[&value])
             }
@@ -85,14 +85,14 @@ impl Generator {
         }
     }
 
-    pub(super) fn interval(&mut self, depth: usize) -> Piece {
-        match self.random.below(9) {
+    pub(super) fn interval(&mut self, depth: u64) -> Piece {
+        match self.below(9) {
             0 | 1 => {
-                let of = self.random.of(&[T::Timestamp, T::Timestamptz, T::Time]);
+                let of = self.of(&[T::Timestamp, T::Timestamptz, T::Time]);
                 self.infix("-", of, of, depth)
             }
             2 => {
-                let op = self.random.of(&["+", "-"]);
+                let op = self.of(&["+", "-"]);
                 self.infix(op, T::Interval, T::Interval, depth)
             }
             3 => {
@@ -100,16 +100,16 @@ impl Generator {
                 made(format!("- {}", value.operand()), &[&value])
             }
             4 => {
-                let factor = self.random.of(&[T::Int4, T::Float8, T::Int2]);
+                let factor = self.of(&[T::Int4, T::Float8, T::Int2]);
                 self.infix("*", T::Interval, factor, 0)
             }
             5 => {
-                let divisor = self.random.of(&[T::Int4, T::Float8]);
+                let divisor = self.of(&[T::Int4, T::Float8]);
                 self.infix("/", T::Interval, divisor, 0)
             }
             6 => {
                 let value = self.expression(T::Interval, depth);
-                let unit = self.random.of(&[
+                let unit = self.of(&[
                     "year",
                     "month",
                     "day",
