@@ -1,11 +1,11 @@
 //! How each action on a lane is done: reading with the steps applied, writing whole or in part,
 //! dead letters, committing.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use arrow_array::{RecordBatch, UInt32Array};
 use serde_json::Value;
-use syncline_connect::{Batch, Next, Outcome, Reader, Reject, Writer};
+use syncline_connect::{Batch, Next, Outcome, Reader, Reject, Session, Writer};
 use syncline_state::{LetterPlace, NewLetter};
 use syncline_types::{Error, ErrorKind, Position, Progress, Result, Split, SplitId, row_json};
 
@@ -29,6 +29,8 @@ pub struct LaneState {
 struct Warm {
     stream: usize,
     split: SplitId,
+    /// The snapshot it reads; in another one it is of no use.
+    session: Arc<dyn Session>,
     reader: Box<dyn Reader>,
 }
 
@@ -118,11 +120,15 @@ impl Work {
         split: &Split,
         at: Option<Position>,
     ) -> Result<()> {
-        let warm =
-            state.warm.take().filter(|warm| at.is_none() && (warm.stream, warm.split) == (stream, split.id));
-        state.reader = Some(match warm {
+        let session = self.session()?;
+        let fits = |warm: &Warm| {
+            at.is_none()
+                && (warm.stream, warm.split) == (stream, split.id)
+                && Arc::ptr_eq(&warm.session, &session)
+        };
+        state.reader = Some(match state.warm.take().filter(fits) {
             Some(warm) => warm.reader,
-            None => self.start_reader(stream, split, at.as_ref()).await?,
+            None => self.start_reader(&session, stream, split, at.as_ref()).await?,
         });
         state.split = Some(OpenSplit { stream, id: split.id, began_at: at });
         state.held = Held::default();
@@ -131,11 +137,12 @@ impl Work {
 
     async fn start_reader(
         &self,
+        session: &Arc<dyn Session>,
         stream: usize,
         split: &Split,
         at: Option<&Position>,
     ) -> Result<Box<dyn Reader>> {
-        let reader = self.session()?.open(&self.stream(stream)?.read, split, at).await?;
+        let reader = session.open(&self.stream(stream)?.read, split, at).await?;
         Ok(match &self.cx {
             Some(cx) => Box::new(Prefetch::start(reader, cx)),
             None => reader,
@@ -146,8 +153,9 @@ impl Work {
     /// opened again when it is its turn, and the reason shows then.
     async fn warm_up(&self, next: Option<(usize, Split)>) -> Option<Warm> {
         let (stream, split) = next?;
-        let reader = self.start_reader(stream, &split, None).await.ok()?;
-        Some(Warm { stream, split: split.id, reader })
+        let session = self.session().ok()?;
+        let reader = self.start_reader(&session, stream, &split, None).await.ok()?;
+        Some(Warm { stream, split: split.id, session, reader })
     }
 
     async fn read(&self, state: &mut LaneState) -> Result<Answer> {

@@ -59,7 +59,7 @@ impl Scenario {
         let mut world = World { mistake: self.mistake, states: vec![State::default()], ..World::default() };
         world.target.transactional = self.transactional;
         if self.on_error == OnError::DeadLetter {
-            world.target.refuses = (0..dice.below(40)).map(|_| dice.below(1_000) as i64).collect();
+            world.target.refuses = (0..dice.below(120)).map(|_| dice.below(1_000) as i64).collect();
         }
         for number in 0..1 + dice.below(3) {
             let table = self.table(&mut dice);
