@@ -2,7 +2,7 @@
 //!
 //! A row whose value cannot be masked does not pass, and no error holds a value.
 
-use std::{fmt, fmt::Write, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use arrow_array::{Array, ArrayRef, new_null_array};
 use hmac::{Hmac, KeyInit, Mac};
@@ -21,6 +21,7 @@ use crate::{
 
 /// What `redact` leaves.
 const REDACTED: &str = "***";
+const HEX: &[u8; 16] = b"0123456789abcdef";
 /// Hexadecimal digits of a hash.
 const HASH_DIGITS: u32 = 64;
 /// The type of a hashed column.
@@ -50,10 +51,12 @@ impl HashKey {
     pub(crate) fn write(&self, text: &str, out: &mut String) {
         let mut mac = self.0.clone();
         mac.update(text.as_bytes());
-        for byte in mac.finalize().into_bytes() {
-            // Writing to a `String` cannot fail.
-            let _ = write!(out, "{byte:02x}");
-        }
+        let hash = mac.finalize().into_bytes();
+        out.extend(
+            hash.iter()
+                .flat_map(|byte| [byte >> 4, byte & 15])
+                .map(|half| char::from(HEX[usize::from(half)])),
+        );
     }
 
     /// The hashes of a column's values in their text form.
@@ -91,9 +94,8 @@ pub(crate) fn bind(
             (Mask::Hash, Some((input, Form::Same))) => Some((input, Form::Hashed)),
             _ => None,
         };
-        if *mask == Mask::Hash {
-            // Equal values have equal hashes and others have others: the keys hold.
-        } else {
+        // Equal values have equal hashes and others have others: with a hash the keys hold.
+        if *mask != Mask::Hash {
             frame.forget_keys(name);
         }
         let slots = frame.assign(vec![(value, object)]);

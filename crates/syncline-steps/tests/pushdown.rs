@@ -227,21 +227,17 @@ fn decide(predicate: &Predicate, cell: &dyn Fn(&str) -> (L, Option<String>)) -> 
             })
         }
         Predicate::IsNull { column, negated } => Some(cell(column).1.is_none() != *negated),
-        Predicate::And(parts) => {
-            parts.iter().map(|part| decide(part, cell)).fold(Some(true), |a, b| match (a, b) {
-                (Some(false), _) | (_, Some(false)) => Some(false),
-                (Some(true), Some(true)) => Some(true),
-                _ => None,
-            })
-        }
-        Predicate::Or(parts) => {
-            parts.iter().map(|part| decide(part, cell)).fold(Some(false), |a, b| match (a, b) {
-                (Some(true), _) | (_, Some(true)) => Some(true),
-                (Some(false), Some(false)) => Some(false),
-                _ => None,
-            })
-        }
+        Predicate::And(parts) => joined(parts.iter().map(|part| decide(part, cell)), false),
+        Predicate::Or(parts) => joined(parts.iter().map(|part| decide(part, cell)), true),
     }
+}
+
+/// AND or OR: the deciding value wins, else NULL, else the other value.
+fn joined(mut parts: impl Iterator<Item = Option<bool>> + Clone, deciding: bool) -> Option<bool> {
+    if parts.clone().any(|part| part == Some(deciding)) {
+        return Some(deciding);
+    }
+    parts.all(|part| part.is_some()).then_some(!deciding)
 }
 
 fn order(logical: L, value: &str, constant: &str) -> Ordering {

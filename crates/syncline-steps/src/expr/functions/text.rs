@@ -115,11 +115,27 @@ fn raised(c: char) -> char {
 }
 
 fn lower(call: &Call<'_>) -> Result<Computed> {
-    map(call, |text, out| out.extend(text.chars().map(lowered)))
+    map(call, |text, out| {
+        if text.is_ascii() {
+            let start = out.len();
+            out.push_str(text);
+            out.get_mut(start..).unwrap_or_default().make_ascii_lowercase();
+        } else {
+            out.extend(text.chars().map(lowered));
+        }
+    })
 }
 
 fn upper(call: &Call<'_>) -> Result<Computed> {
-    map(call, |text, out| out.extend(text.chars().map(raised)))
+    map(call, |text, out| {
+        if text.is_ascii() {
+            let start = out.len();
+            out.push_str(text);
+            out.get_mut(start..).unwrap_or_default().make_ascii_uppercase();
+        } else {
+            out.extend(text.chars().map(raised));
+        }
+    })
 }
 
 fn initcap(call: &Call<'_>) -> Result<Computed> {
