@@ -5,14 +5,13 @@ use std::sync::Arc;
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
-use syncline_connect::Reject;
 use syncline_types::{Column, Error, Predicate, Result, TableSchema, codes, row_json};
 
 use crate::{
     Mask, StepSpec, cast, drop, filter,
     frame::{Form, Frame},
     mask::{self, HASHED, HashKey},
-    program::Program,
+    program::{Applied, Program},
     pushdown, rename, set,
 };
 
@@ -44,17 +43,6 @@ struct Shown {
     /// Its place in the input schema.
     input: usize,
     hashed: bool,
-}
-
-/// What a chain makes of a batch.
-#[derive(Clone, Debug)]
-pub struct Applied {
-    /// The rows that go on, in the columns of [`Chain::output`].
-    pub rows: RecordBatch,
-    /// The rows on which a step failed, by their place in the batch that was given.
-    pub rejects: Vec<Reject>,
-    /// The place in the batch that was given of each row that goes on; `None` when all do.
-    pub source_rows: Option<Vec<u32>>,
 }
 
 impl Chain {
@@ -133,9 +121,7 @@ impl Chain {
         if self.is_empty {
             return Ok(Applied { rows, rejects: vec![], source_rows: None });
         }
-        let count = rows.num_rows();
-        let outcome = self.program.run(self.columns_of(&rows)?, count)?;
-        Ok(Applied { rows: outcome.rows, rejects: outcome.rejects, source_rows: outcome.source_rows })
+        self.program.run(self.columns_of(&rows)?, rows.num_rows())
     }
 
     /// An input row for the dead letters, as JSON: the columns that go on as they are or in another

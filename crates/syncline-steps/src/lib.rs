@@ -18,6 +18,7 @@ mod rename;
 mod set;
 mod spec;
 
-pub use chain::{Applied, Chain};
+pub use chain::Chain;
 pub use expr::evaluate;
+pub use program::Applied;
 pub use spec::{Columns, Mask, StepSpec};

@@ -8,7 +8,7 @@ use arrow_array::{Array, ArrayRef, new_null_array};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
-use syncline_types::{Error, LogicalType, Result, codes, text::Values};
+use syncline_types::{Column, Error, LogicalType, Result, codes, text::Values};
 
 use crate::{
     Columns, Mask,
@@ -108,13 +108,7 @@ pub(crate) fn bind(
 }
 
 /// The value that a masked column has.
-fn masked(
-    column: &syncline_types::Column,
-    slot: usize,
-    mask: Mask,
-    key: Option<&HashKey>,
-    object: &str,
-) -> Result<Expr> {
+fn masked(column: &Column, slot: usize, mask: Mask, key: Option<&HashKey>, object: &str) -> Result<Expr> {
     let value = Expr::column(slot, column.logical, column.nullable);
     let call = |kernel, logical| Expr {
         node: Node::Call { kernel, args: vec![value.clone()] },

@@ -48,13 +48,15 @@ pub(crate) struct Program {
     needed: BTreeSet<usize>,
 }
 
-/// What came out.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) rows: RecordBatch,
-    pub(crate) rejects: Vec<Reject>,
-    /// The row of the input that each row was; `None` when all are there.
-    pub(crate) source_rows: Option<Vec<u32>>,
+/// What a chain makes of a batch.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// The rows that go on, in the columns of [`crate::Chain::output`].
+    pub rows: RecordBatch,
+    /// The rows on which a step failed, by their place in the batch that was given.
+    pub rejects: Vec<Reject>,
+    /// The place in the batch that was given of each row that goes on; `None` when all do.
+    pub source_rows: Option<Vec<u32>>,
 }
 
 impl Op {
@@ -91,7 +93,7 @@ impl Program {
     }
 
     /// Runs over columns given in their slots.
-    pub(crate) fn run(&self, columns: Vec<Option<ArrayRef>>, rows: usize) -> Result<Outcome> {
+    pub(crate) fn run(&self, columns: Vec<Option<ArrayRef>>, rows: usize) -> Result<Applied> {
         let mut batch = Rows { slots: columns, count: rows, source: None, rejects: vec![] };
         batch.slots.resize(self.slots, None);
         for (op, live) in &self.steps {
@@ -104,7 +106,7 @@ impl Program {
         let options = RecordBatchOptions::new().with_row_count(Some(batch.count));
         let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options);
         batch.rejects.sort_by_key(|reject| reject.row);
-        Ok(Outcome { rows: rows.map_err(broken)?, rejects: batch.rejects, source_rows: batch.source })
+        Ok(Applied { rows: rows.map_err(broken)?, rejects: batch.rejects, source_rows: batch.source })
     }
 }
 

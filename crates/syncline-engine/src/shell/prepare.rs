@@ -200,25 +200,10 @@ pub(crate) fn bind(
     let mut steps: Vec<StepSpec> =
         choice.filter.iter().map(|filter| StepSpec::Filter(filter.clone())).collect();
     steps.extend(choice.steps.iter().cloned());
-    let whole = Chain::bind(&steps, &input, pipeline.mask_key.as_ref()).map_err(about)?;
-    let mut columns = whole.input_columns().to_vec();
-    if columns.is_empty() {
-        // Rows are counted by reading something of them.
-        columns.extend(input.columns.first().map(|column| column.name.clone()));
-    }
-    let filter = whole.pushdown().filter(|filter| source.evaluates(&stream, filter));
+    let chain = Chain::bind(&steps, &input, pipeline.mask_key.as_ref()).map_err(about)?;
+    let filter = chain.pushdown().filter(|filter| source.evaluates(&stream, filter));
+    let columns = chain.input_columns().to_vec();
     let read = Read { stream: Arc::new(stream), columns, filter, chunk_rows: pipeline.chunk_rows };
-    let reduced = {
-        let kept = |key: &[String]| key.iter().all(|column| read.columns.contains(column));
-        let mut schema = input.clone();
-        schema.columns.retain(|column| read.columns.contains(&column.name));
-        if !kept(&schema.key) {
-            schema.key.clear();
-        }
-        schema.unique.retain(|key| kept(key));
-        schema
-    };
-    let chain = Chain::bind(&steps, &reduced, pipeline.mask_key.as_ref()).map_err(about)?;
     let output = chain.output().clone();
     let key = if choice.key.is_empty() { output.key.clone() } else { choice.key.clone() };
     output.indexes(&key).map_err(about)?;

@@ -11,7 +11,7 @@ use syncline_types::{LogicalType, Result};
 
 use super::{
     eval::Evaluated,
-    fault::Faults,
+    fault::{Fault, Faults},
     operand::{Computed, Operand, booleans, broken},
 };
 
@@ -110,7 +110,7 @@ pub(crate) fn pick(
     values: &[&Evaluated],
     logical: LogicalType,
     rows: usize,
-    mut choose: impl FnMut(usize) -> Result<Option<usize>, super::fault::Fault>,
+    mut choose: impl FnMut(usize) -> Result<Option<usize>, Fault>,
 ) -> Result<Computed> {
     let null = new_null_array(&logical.arrow(), 1);
     let mut arrays: Vec<&dyn Array> = values.iter().map(|value| value.values.array().as_ref()).collect();

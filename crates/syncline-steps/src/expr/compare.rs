@@ -7,7 +7,7 @@
 use std::{cmp::Ordering, sync::Arc};
 
 use arrow_array::{
-    Array, ArrayRef, ArrowPrimitiveType, BooleanArray, Decimal128Array, Decimal256Array,
+    Array, ArrayAccessor, ArrayRef, ArrowPrimitiveType, BooleanArray, Decimal128Array, Decimal256Array,
     FixedSizeBinaryArray, PrimitiveArray, StringArray,
     cast::AsArray,
     types::{Float32Type, Float64Type},
@@ -97,13 +97,10 @@ fn by_row<'a, A: 'a>(
     left: View<'a, A>,
     right: View<'a, A>,
     rows: usize,
-    order: impl Fn(
-        <&'a A as arrow_array::ArrayAccessor>::Item,
-        <&'a A as arrow_array::ArrayAccessor>::Item,
-    ) -> Result<Ordering, Fault>,
+    order: impl Fn(<&'a A as ArrayAccessor>::Item, <&'a A as ArrayAccessor>::Item) -> Result<Ordering, Fault>,
 ) -> (BooleanArray, Faults)
 where
-    &'a A: arrow_array::ArrayAccessor,
+    &'a A: ArrayAccessor,
 {
     booleans(rows, |row| {
         let Some((a, b)) = left.get(row).zip(right.get(row)) else { return Ok(None) };

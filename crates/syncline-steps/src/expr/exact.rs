@@ -15,7 +15,7 @@ use syncline_types::{
 };
 
 use super::{
-    fault::Fault,
+    fault::{Fault, Faults},
     number::Number,
     operand::{Computed, Operand, primitives, texts},
 };
@@ -118,7 +118,7 @@ pub(crate) fn column(
 
 /// The same values under another type that is carried alike.
 pub(crate) fn relabelled(array: &ArrayRef) -> Computed {
-    (Arc::clone(array), super::fault::Faults::default())
+    (Arc::clone(array), Faults::default())
 }
 
 fn not_exact(logical: LogicalType) -> Error {

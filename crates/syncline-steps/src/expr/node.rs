@@ -1,6 +1,6 @@
 //! A bound expression: names are places, types are settled, conversions are written out.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use arrow_array::{
     ArrayRef, BinaryArray, Date32Array, FixedSizeBinaryArray, Float64Array, Int32Array, StringArray,
@@ -183,7 +183,7 @@ impl Expr {
     }
 
     /// Adds every slot it reads.
-    pub(crate) fn slots(&self, into: &mut std::collections::BTreeSet<usize>) {
+    pub(crate) fn slots(&self, into: &mut BTreeSet<usize>) {
         if let Node::Column(slot) = self.node {
             into.insert(slot);
         }

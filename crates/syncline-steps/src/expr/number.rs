@@ -193,7 +193,11 @@ impl Number {
         let kept = match power_of_ten(gone) {
             Ok(unit) => divide(self.value, unit, rounding),
             // More digits go than there are: what is left is less than a half.
-            Err(_) => i256::ZERO,
+            Err(_) => match rounding {
+                Rounding::Floor if self.is_negative() => i256::MINUS_ONE,
+                Rounding::Ceiling if !self.is_negative() && !self.is_zero() => i256::ONE,
+                _ => i256::ZERO,
+            },
         };
         match u32::try_from(scale) {
             Ok(scale) => Number::new(kept, scale),
@@ -458,6 +462,10 @@ mod tests {
             ("-1.5", 0, Rounding::Floor, "-2"),
             ("-1.5", 0, Rounding::Ceiling, "-1"),
             ("1.5", 0, Rounding::Ceiling, "2"),
+            ("1e-90", 0, Rounding::Ceiling, "1"),
+            ("-1e-90", 0, Rounding::Floor, "-1"),
+            ("-1e-90", 0, Rounding::Ceiling, "0"),
+            ("1e-90", 2, Rounding::HalfAway, "0.00"),
         ] {
             assert_eq!(text(number(value).rounded(scale, rounding)), expected, "{value} to {scale}");
         }

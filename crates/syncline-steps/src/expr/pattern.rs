@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow_array::StringArray;
+use arrow_array::{ArrayRef, BooleanArray, StringArray};
+use arrow_schema::ArrowError;
 use arrow_string::regexp::regexp_is_match_scalar;
 use syncline_types::Result;
 
@@ -129,7 +130,7 @@ pub(crate) fn regex(pattern: &str, ignore_case: bool, negated: bool) -> Kernel {
 
 /// Whether a text is a regular expression that we understand.
 pub(crate) fn valid_regex(pattern: &str) -> bool {
-    let values: arrow_array::ArrayRef = Arc::new(StringArray::from(vec![""]));
+    let values: ArrayRef = Arc::new(StringArray::from(vec![""]));
     is_match(&values, &dialect(pattern), false).is_ok()
 }
 
@@ -138,17 +139,13 @@ fn dialect(pattern: &str) -> String {
     format!("(?s){pattern}")
 }
 
-fn is_match(
-    values: &arrow_array::ArrayRef,
-    pattern: &str,
-    ignore_case: bool,
-) -> Result<arrow_array::BooleanArray> {
+fn is_match(values: &ArrayRef, pattern: &str, ignore_case: bool) -> Result<BooleanArray> {
     let operand = Operand::column(Arc::clone(values));
     let texts = operand
         .array()
         .as_any()
         .downcast_ref::<StringArray>()
-        .ok_or_else(|| broken(arrow_schema::ArrowError::InvalidArgumentError(String::new())))?;
+        .ok_or_else(|| broken(ArrowError::InvalidArgumentError(String::new())))?;
     regexp_is_match_scalar(texts, pattern, ignore_case.then_some("i")).map_err(broken)
 }
 

@@ -1,5 +1,6 @@
 //! Calls: which version of a function is meant, and the functions that have a syntax of their own.
 
+use arrow_array::Array;
 use sqlparser::{
     ast::{
         self, CastKind, CeilFloorKind, DateTimeField, Expr as E, Function as Called, FunctionArg,
@@ -12,7 +13,7 @@ use syncline_types::{Comparison, LogicalType};
 use super::{
     Binder, data_type,
     operator::compare,
-    typed::{Typed, common_type, folded},
+    typed::{Typed, common_type, exact_type, folded},
     within,
 };
 use crate::expr::{
@@ -40,7 +41,7 @@ pub(super) fn explicit_cast(value: Typed, to: LogicalType) -> Result<Expr, Probl
     // Without digits asked for, a number keeps those that it has.
     let is_constant_text = value.unknown && value.string().is_some();
     if is_constant_text || from.is_integer() || (from == Kind::Number && !value.unknown) {
-        let own = super::typed::exact_type(&value);
+        let own = exact_type(&value);
         return value.cast(own);
     }
     value.cast(to)
@@ -267,7 +268,7 @@ fn promoted(value: Typed, other: &Typed) -> Result<Typed, Problem> {
     let to = match own.arithmetic(kind) {
         _ if value.unknown && !other.unknown => return Ok(Typed::known(value.cast(kind.logical())?, at)),
         _ if value.unknown || other.unknown => return Ok(value),
-        Some(Kind::Number) if apart && !has_version => super::typed::exact_type(&value),
+        Some(Kind::Number) if apart && !has_version => exact_type(&value),
         Some(to) if apart && !has_version => to.logical(),
         Some(Kind::Interval) if own == Kind::Time => LogicalType::Interval,
         _ => return Ok(value),
@@ -344,9 +345,7 @@ fn extreme(wins: Comparison, args: Vec<Typed>, at: Option<Location>) -> Result<T
                     return Err(fault);
                 }
                 let first = best.values.is_null(row) && best.faults.get(row).is_none();
-                Ok(Some(usize::from(
-                    first || (arrow_array::Array::is_valid(&better, row) && better.value(row)),
-                )))
+                Ok(Some(usize::from(first || (better.is_valid(row) && better.value(row)))))
             })?;
             best = Evaluated { values: Operand::column(array), faults: picked };
         }

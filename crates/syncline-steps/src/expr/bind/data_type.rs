@@ -1,7 +1,9 @@
 //! Type names: PostgreSQL's.
 
-use sqlparser::ast::{CharacterLength, DataType, ExactNumberInfo, TimezoneInfo};
-use sqlparser::tokenizer::Location;
+use sqlparser::{
+    ast::{CharacterLength, DataType, ExactNumberInfo, TimezoneInfo},
+    tokenizer::Location,
+};
 use syncline_types::LogicalType;
 
 use crate::expr::{parse, problem::Problem};

@@ -1,22 +1,24 @@
 //! Operators between two values, and signs.
 
-use sqlparser::ast::{self, BinaryOperator, UnaryOperator};
-use sqlparser::tokenizer::Location;
-use syncline_types::{Comparison, LogicalType};
+use sqlparser::{
+    ast::{self, BinaryOperator, UnaryOperator},
+    tokenizer::Location,
+};
+use syncline_types::{Comparison, LogicalType, Result};
 
 use super::{
     Binder, boolean,
     call::{bound, rank, resolve},
     literal,
-    typed::{Typed, comparable, folded},
+    typed::{Typed, comparable, exact_type, folded},
 };
 use crate::expr::{
     arithmetic::{self, Operator},
     calendar,
     functions::{self, Overload, Returns, Run},
     kind::Kind::{self, Date, Float8, Int4, Interval, Time, Timestamp, Timestamptz},
-    node::{Expr, Kernel, Node},
-    operand::{binaries, texts},
+    node::{Call, Expr, Kernel, Node},
+    operand::{Computed, binaries, texts},
     pattern,
     problem::Problem,
 };
@@ -162,7 +164,7 @@ fn arithmetic(op: Operator, left: Typed, right: Typed) -> Result<Typed, Problem>
 fn like(constant: Typed, other: &Typed) -> Result<Typed, Problem> {
     let at = constant.at;
     let logical = match other.kind() {
-        Kind::Number => super::typed::exact_type(&constant),
+        Kind::Number => exact_type(&constant),
         kind => kind.logical(),
     };
     Ok(Typed::known(constant.cast(logical)?, at))
@@ -237,7 +239,7 @@ fn concatenated(left: Typed, right: Typed) -> Result<Typed, Problem> {
     call(Kernel::new(join_texts), args, LogicalType::TEXT, at)
 }
 
-fn join_texts(call: &crate::expr::node::Call<'_>) -> syncline_types::Result<crate::expr::operand::Computed> {
+fn join_texts(call: &Call<'_>) -> Result<Computed> {
     let (left, right) = (call.text(0)?, call.text(1)?);
     texts(call.rows, |row, out| {
         Ok(left.get(row).zip(right.get(row)).map(|(left, right)| {
@@ -247,7 +249,7 @@ fn join_texts(call: &crate::expr::node::Call<'_>) -> syncline_types::Result<crat
     })
 }
 
-fn join_bytes(call: &crate::expr::node::Call<'_>) -> syncline_types::Result<crate::expr::operand::Computed> {
+fn join_bytes(call: &Call<'_>) -> Result<Computed> {
     let (left, right) = (call.binary(0)?, call.binary(1)?);
     Ok(binaries(call.rows, |row| {
         Ok(left.get(row).zip(right.get(row)).map(|(left, right)| [left, right].concat()))

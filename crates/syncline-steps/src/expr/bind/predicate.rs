@@ -1,7 +1,6 @@
 //! IS, BETWEEN, IN and LIKE.
 
-use sqlparser::ast::Expr as E;
-use sqlparser::tokenizer::Location;
+use sqlparser::{ast::Expr as E, tokenizer::Location};
 use syncline_types::Comparison;
 
 use super::{

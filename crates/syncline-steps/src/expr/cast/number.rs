@@ -13,7 +13,7 @@ use super::{impossible, trimmed};
 use crate::expr::{
     exact,
     fault::Fault,
-    kind::Kind,
+    kind::{Kind, digits},
     number::Number,
     operand::{Computed, Operand, primitives, texts},
 };
@@ -125,7 +125,7 @@ pub(super) fn to_decimal(
 /// The usual case, where 128 bits are enough on both sides and no digit goes.
 fn rescaled(value: &Operand, from: LogicalType, to: LogicalType, rows: usize) -> Result<Option<Computed>> {
     let LogicalType::Decimal { precision: precision @ ..=38, scale } = to else { return Ok(None) };
-    let Some((from_precision, from_scale)) = crate::expr::kind::digits(from) else { return Ok(None) };
+    let Some((from_precision, from_scale)) = digits(from) else { return Ok(None) };
     let (Some(shift), true) = (scale.checked_sub(from_scale), from_precision <= 38) else {
         return Ok(None);
     };

@@ -1,6 +1,8 @@
 //! Conversions into text, and from text into what is no number and no time.
 
-use arrow_array::{BooleanArray, StringArray};
+use std::sync::Arc;
+
+use arrow_array::StringArray;
 use syncline_types::{
     LogicalType, Result,
     text::{Values, parse_hex, parse_uuid},
@@ -71,8 +73,7 @@ pub(super) fn to_boolean(value: &Operand, from: LogicalType, rows: usize) -> Res
     } else {
         return Err(impossible(from, LogicalType::Bool));
     };
-    let array: BooleanArray = array;
-    Ok((std::sync::Arc::new(array), faults))
+    Ok((Arc::new(array), faults))
 }
 
 fn parse_boolean(text: &str) -> Result<bool, Fault> {

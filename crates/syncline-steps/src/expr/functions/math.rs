@@ -2,7 +2,7 @@
 //! `double precision`.
 
 use arrow_array::{
-    ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, Float64Array, PrimitiveArray,
+    ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, PrimitiveArray,
     cast::AsArray,
     types::{Float32Type, Float64Type, Int16Type, Int32Type, Int64Type},
 };
@@ -224,8 +224,7 @@ fn power(call: &Call<'_>) -> Result<Computed> {
 }
 
 fn power_float(call: &Call<'_>) -> Result<Computed> {
-    let (bases, exponents): (_, crate::expr::operand::View<'_, Float64Array>) =
-        (call.float64(0)?, call.float64(1)?);
+    let (bases, exponents) = (call.float64(0)?, call.float64(1)?);
     Ok(primitives::<Float64Type>(call.rows, call.returns, |row| {
         bases.get(row).zip(exponents.get(row)).map(|(base, exponent)| float_power(base, exponent)).transpose()
     }))

@@ -1,13 +1,14 @@
 //! Functions of text. Positions and lengths count characters (code points), from 1.
 
-use std::iter::repeat_n;
+use std::{iter::repeat_n, sync::Arc};
 
+use arrow_array::{StringArray, types::Int32Type};
 use syncline_types::{LogicalType, Result};
 
 use super::{Function, Overload, Returns, strict};
 use crate::expr::{
     fault::Fault,
-    kind::Kind::{Binary, Int4, Text},
+    kind::Kind::{self, Binary, Int4, Text},
     node::Call,
     operand::{Computed, VALUE_BYTES_MAX, View, booleans, primitives, texts},
 };
@@ -68,7 +69,7 @@ static LENGTH: &[Overload] = &[strict(&[Text], INT4, characters), strict(&[Binar
 static SUBSTRING: &[Overload] =
     &[strict(&[Text, Int4], TEXT, substring), strict(&[Text, Int4, Int4], TEXT, substring)];
 
-const fn variadic(params: &'static [crate::expr::kind::Kind], run: super::Run) -> Overload {
+const fn variadic(params: &'static [Kind], run: super::Run) -> Overload {
     Overload { params, variadic: true, returns: TEXT, strict: false, run }
 }
 
@@ -157,8 +158,8 @@ fn count(value: usize) -> Result<Option<i32>, Fault> {
     i32::try_from(value).map(Some).map_err(|_| Fault::INTEGER_RANGE)
 }
 
-fn counts<'a>(call: &Call<'_>, texts: View<'a, arrow_array::StringArray>, of: fn(&str) -> usize) -> Computed {
-    primitives::<arrow_array::types::Int32Type>(call.rows, call.returns, |row| {
+fn counts<'a>(call: &Call<'_>, texts: View<'a, StringArray>, of: fn(&str) -> usize) -> Computed {
+    primitives::<Int32Type>(call.rows, call.returns, |row| {
         texts.get(row).map_or(Ok(None), |text| count(of(text)))
     })
 }
@@ -173,7 +174,7 @@ fn text_bytes(call: &Call<'_>) -> Result<Computed> {
 
 fn bytes(call: &Call<'_>) -> Result<Computed> {
     let values = call.binary(0)?;
-    Ok(primitives::<arrow_array::types::Int32Type>(call.rows, call.returns, |row| {
+    Ok(primitives::<Int32Type>(call.rows, call.returns, |row| {
         values.get(row).map_or(Ok(None), |bytes| count(bytes.len()))
     }))
 }
@@ -361,7 +362,7 @@ fn split_part(call: &Call<'_>) -> Result<Computed> {
 
 fn strpos(call: &Call<'_>) -> Result<Computed> {
     let (values, parts) = (call.text(0)?, call.text(1)?);
-    Ok(primitives::<arrow_array::types::Int32Type>(call.rows, call.returns, |row| {
+    Ok(primitives::<Int32Type>(call.rows, call.returns, |row| {
         let Some((text, part)) = values.get(row).zip(parts.get(row)) else { return Ok(None) };
         match text.find(part) {
             Some(at) => count(text.get(..at).unwrap_or_default().chars().count() + 1),
@@ -375,7 +376,7 @@ fn starts_with(call: &Call<'_>) -> Result<Computed> {
     let (array, faults) = booleans(call.rows, |row| {
         Ok(values.get(row).zip(starts.get(row)).map(|(text, start)| text.starts_with(start)))
     });
-    Ok((std::sync::Arc::new(array), faults))
+    Ok((Arc::new(array), faults))
 }
 
 fn repeat(call: &Call<'_>) -> Result<Computed> {
