@@ -20,7 +20,7 @@ pub(crate) struct Seen {
     pub(crate) ours: bool,
     pub(crate) has_rows: bool,
     pub(crate) attached: Attached,
-    /// Check constraints: the columns each looks at, and its definition.
+    /// Check constraints: the columns each looks at, and its name and definition.
     checks: Vec<(Vec<String>, String)>,
 }
 
@@ -75,11 +75,12 @@ async fn made_by_us(client: &Client, oid: u32, name: &str) -> Result<bool> {
     Ok(client.text(&sql, "look up who made", name).await?.is_some())
 }
 
-/// The table's check constraints: the columns each looks at, and its definition.
+/// The table's check constraints: the columns each looks at, and its name and definition.
 async fn checks(client: &Client, oid: u32, name: &str) -> Result<Vec<(Vec<String>, String)>> {
     let sql = format!(
         "SELECT (SELECT string_agg(a.attname, E'\\x01') FROM pg_attribute a
-                 WHERE a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)), pg_get_constraintdef(c.oid)
+                 WHERE a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)),
+                'CONSTRAINT ' || quote_ident(c.conname) || ' ' || pg_get_constraintdef(c.oid)
          FROM pg_constraint c WHERE c.conrelid = {oid} AND c.contype = 'c' AND c.convalidated"
     );
     let rows = client.texts(&sql, "read the checks of", name).await?;
@@ -198,6 +199,9 @@ pub(crate) async fn plan(client: &Client, target: &Target) -> Result<TargetPlan>
         findings: vec![],
     };
     check_name(target, &mut plan);
+    if seen.table.is_none() {
+        check_name_is_free(client, target, &mut plan).await?;
+    }
     check_rights(client, target, &seen, &mut plan).await?;
     check_decisions(target, &seen, &mut plan);
     check_columns(target, &seen, &types, &mut plan);
@@ -232,6 +236,27 @@ fn check_name(target: &Target, plan: &mut TargetPlan) {
                 .because("names that begin with `_syncline` are Syncline's own"),
         );
     }
+}
+
+/// A table shares its name with sequences, indexes and types of its schema.
+async fn check_name_is_free(client: &Client, target: &Target, plan: &mut TargetPlan) -> Result<()> {
+    let schema = target.name.namespace.as_deref().unwrap_or(&client.config.schema);
+    let (schema, table) = (quote_text(schema), quote_text(&target.name.table));
+    let sql = format!(
+        "SELECT CASE c.relkind WHEN 'S' THEN 'a sequence' WHEN 'c' THEN 'a type' ELSE 'an index' END
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = {schema} AND c.relname = {table}
+         UNION ALL SELECT 'a type' FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+         WHERE n.nspname = {schema} AND t.typname = {table} LIMIT 1"
+    );
+    if let Some(other) = client.text(&sql, "look for the name", &target.name.to_string()).await? {
+        blocker(
+            plan,
+            Error::new(&codes::NAME_TAKEN, "create table", format!("`{}`", target.name))
+                .because(format!("{other} has that name"))
+                .hint("Name another target, as in --stream SRC=DST (to: DST)"),
+        );
+    }
+    Ok(())
 }
 
 async fn check_rights(client: &Client, target: &Target, seen: &Seen, plan: &mut TargetPlan) -> Result<()> {

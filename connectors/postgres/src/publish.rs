@@ -1,7 +1,7 @@
 //! From staging to where everybody sees it: the key is built and statistics are taken first, then
 //! one short transaction makes the change. What is left over is cleared away.
 
-use syncline_connect::{Published, RunRef, Target};
+use syncline_connect::{Published, RunRef, Target, WriteMode};
 use syncline_sql::{
     Dialect,
     bookkeeping::{self, StreamMark},
@@ -34,6 +34,11 @@ pub(crate) async fn finish(
         return Ok(Published { how: "it was published before".into() });
     }
     let seen = see(client, target).await?;
+    if target.write == WriteMode::Overwrite && seen.has_rows && !seen.ours && !target.overwrite_said {
+        return Err(Error::new(&codes::NEEDS_DECISION, "overwrite table", format!("`{}`", target.name))
+            .because("rows that are not Syncline's have come into it since the run was planned")
+            .hint("Say --write overwrite (write: overwrite) if they are to go, else move them away"));
+    }
     let staged = stage(client, shared, run, target).await?;
     let way = match staged {
         Some(_) => seen.way(target),
@@ -186,6 +191,10 @@ impl Publication<'_> {
         self.build_key(key, true).await?;
         let staging = self.staging();
         self.client.run_long(&format!("ANALYZE {staging}"), "take statistics of", self.name).await?;
+        let key_name = match old_key {
+            Some(old) => old.name.clone(),
+            None => self.free_key_name().await?,
+        };
         self.begin().await?;
         let table = self.table();
         let mut sql = String::new();
@@ -201,15 +210,11 @@ impl Publication<'_> {
             Postgres.quote(&self.target.name.table)
         ));
         if !key.is_empty() {
-            let wanted = match old_key {
-                Some(old) => old.name.clone(),
-                None => key_name(&self.target.name.table),
-            };
             let index = format!("{}_key", bookkeeping::stage(&self.run.run, self.target.stream));
             sql.push_str(&format!(
                 "ALTER TABLE {table} RENAME CONSTRAINT {} TO {};",
                 Postgres.quote(&index),
-                Postgres.quote(&wanted)
+                Postgres.quote(&key_name)
             ));
         }
         let ours = self.seen.table.is_none() || self.seen.ours;
@@ -220,6 +225,22 @@ impl Publication<'_> {
         self.client.run(&sql, "publish table", self.name).await?;
         self.commit().await?;
         Ok(Published { how: "renamed into place".into() })
+    }
+
+    /// A name for the key's index. The usual one may belong to a table that was put aside.
+    async fn free_key_name(&self) -> Result<String> {
+        let schema = self.target.name.namespace.as_deref().unwrap_or(&self.client.config.schema);
+        let names = key_names(&self.target.name.table);
+        let list = names.iter().map(|name| quote_text(name)).collect::<Vec<_>>().join(", ");
+        let sql = format!(
+            "SELECT name FROM unnest(ARRAY[{list}]) WITH ORDINALITY wanted(name, place) WHERE NOT EXISTS \
+             (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+              WHERE n.nspname = {} AND c.relname = wanted.name) ORDER BY place LIMIT 1",
+            quote_text(schema)
+        );
+        let free = self.client.text(&sql, "name the key of", self.name).await?;
+        // If all are taken, the server says so of the first.
+        Ok(free.or_else(|| names.into_iter().next()).unwrap_or_default())
     }
 
     /// Columns that the source numbers itself are numbered here too, from behind the last number.
@@ -325,13 +346,21 @@ impl Publication<'_> {
     }
 }
 
-/// `<table>_pkey`, as the server names it, within the length of a name.
-fn key_name(table: &str) -> String {
-    let mut name = table.to_owned();
-    while name.len() > 58 {
-        name.pop();
-    }
-    name + "_pkey"
+/// How many names for a key are tried.
+const KEY_NAMES_MAX: usize = 100;
+
+/// `<table>_pkey`, `<table>_pkey1` and so on, as the server names them, within the length of a name.
+fn key_names(table: &str) -> Vec<String> {
+    (0..KEY_NAMES_MAX)
+        .map(|number| {
+            let ending = if number == 0 { "_pkey".to_owned() } else { format!("_pkey{number}") };
+            let mut name = table.to_owned();
+            while name.len() + ending.len() > 63 {
+                name.pop();
+            }
+            name + &ending
+        })
+        .collect()
 }
 
 /// Sets the sequence behind a column to its largest value, if that is further than it is. A column

@@ -179,12 +179,9 @@ async fn look_up(client: &Client, shared: &SinkShared, run: &RunRef, target: &Ta
         .map(|column| Postgres.quote(&column.name))
         .collect();
     let encoder = RowEncoder::new(&target.schema, &written);
-    let copy_sql = format!(
-        "COPY {} ({}) FROM STDIN {}",
-        shared.quoted(&table),
-        names.join(", "),
-        encoder.format.option()
-    );
+    // An empty list is not understood; a table without columns has rows all the same.
+    let list = if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
+    let copy_sql = format!("COPY {}{list} FROM STDIN {}", shared.quoted(&table), encoder.format.option());
     Ok(Landing { copy_sql, encoder, name: target.name.to_string() })
 }
 

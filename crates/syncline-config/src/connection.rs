@@ -105,6 +105,20 @@ impl Setting {
         }
     }
 
+    fn has_reference(&self) -> bool {
+        match self {
+            Setting::Text(text) => text.has_reference(),
+            Setting::Tree(tree) => {
+                let mut found = false;
+                let looked = map_texts(tree, &mut |text| {
+                    found |= Template::parse(text)?.has_reference();
+                    Ok(String::new())
+                });
+                found || looked.is_err()
+            }
+        }
+    }
+
     fn fill(&self, secrets: &dyn Secrets) -> Result<Value, Problem> {
         match self {
             Setting::Text(text) => text.fill(secrets).map(Value::String),
@@ -217,6 +231,12 @@ impl Parts {
             port,
             path: path.transpose()?,
             options: options.collect::<Result<_, Error>>()?,
+            hidden: self
+                .options
+                .iter()
+                .filter(|given| given.value.has_reference())
+                .map(|given| given.name.clone())
+                .collect(),
         })
     }
 }

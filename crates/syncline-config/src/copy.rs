@@ -183,7 +183,7 @@ impl Canonical {
                 self.field(name, value);
             }
         }
-        for (name, value) in endpoint.options.iter().filter(|(name, _)| !is_secret(name)) {
+        for (name, value) in endpoint.options.iter().filter(|(name, _)| !endpoint.hides(name)) {
             match value {
                 Value::String(text) => self.field(&format!("option {name}"), text),
                 other => self.field(&format!("option {name}"), &other.to_string()),
@@ -213,12 +213,6 @@ impl Canonical {
             self.field("where", filter);
         }
     }
-}
-
-/// Whether an option's value is a secret by its name: the same words as where endpoints are printed.
-fn is_secret(name: &str) -> bool {
-    let name = name.to_lowercase();
-    ["password", "secret", "token", "key"].iter().any(|word| name.contains(word))
 }
 
 /// FNV-1a, 64 bits: ten lines that cannot change under us, unlike a library's default hasher.

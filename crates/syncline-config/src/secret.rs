@@ -114,6 +114,11 @@ impl Template {
         self.0.iter().map(piece).collect()
     }
 
+    /// Whether anything in it is filled in.
+    pub(crate) fn has_reference(&self) -> bool {
+        self.0.iter().any(|piece| matches!(piece, Piece::Reference(_)))
+    }
+
     /// Whether it is one reference and nothing else.
     pub(crate) fn is_one_reference(&self) -> bool {
         matches!(self.0.as_slice(), [Piece::Reference(_)])

@@ -1,6 +1,9 @@
 //! A connection as the user gave it, taken apart, and its translation into a connector's own options.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use schemars::{JsonSchema, schema_for};
 use secrecy::{ExposeSecret, SecretString};
@@ -11,7 +14,7 @@ use syncline_types::{Error, Result, codes};
 use crate::nearest;
 
 /// The parts of a connection URL, with `${...}` already filled in. Printed without its secrets.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Endpoint {
     /// Which connector.
     pub scheme: String,
@@ -27,10 +30,26 @@ pub struct Endpoint {
     pub path: Option<String>,
     /// The query's parameters (texts) and the connection's options (any JSON).
     pub options: BTreeMap<String, Value>,
+    /// Options whose values came from a `${...}`, and are therefore not shown.
+    pub hidden: BTreeSet<String>,
 }
 
-/// Options whose values are shown when an endpoint is printed are those that do not look secret.
+/// Options with one of these in their name are not shown either.
 const SECRET_WORDS: &[&str] = &["password", "secret", "token", "key"];
+
+impl Endpoint {
+    /// Whether an option's value is not to be shown.
+    pub fn hides(&self, option: &str) -> bool {
+        let lower = option.to_lowercase();
+        self.hidden.contains(option) || SECRET_WORDS.iter().any(|word| lower.contains(word))
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -49,11 +68,8 @@ impl fmt::Display for Endpoint {
         f.write_str(self.path.as_deref().unwrap_or_default())?;
         for (at, (name, value)) in self.options.iter().enumerate() {
             let separator = if at == 0 { '?' } else { '&' };
-            let lower = name.to_lowercase();
             match value {
-                _ if SECRET_WORDS.iter().any(|word| lower.contains(word)) => {
-                    write!(f, "{separator}{name}=***")?;
-                }
+                _ if self.hides(name) => write!(f, "{separator}{name}=***")?,
                 Value::String(text) => write!(f, "{separator}{name}={text}")?,
                 other => write!(f, "{separator}{name}={other}")?,
             }
@@ -100,9 +116,20 @@ pub fn parse_options<C: DeserializeOwned + JsonSchema>(endpoint: &Endpoint) -> R
     }
     serde_json::from_value(Value::Object(object)).map_err(|error| {
         Error::new(&codes::BAD_VALUE, "use connection", endpoint)
-            .because(error)
+            .because(without_values(&error.to_string()))
             .hint(format!("`syncline connectors {}` lists its options", endpoint.scheme))
     })
+}
+
+/// A message of the deserializer without the value it quotes, which may be a secret.
+fn without_values(message: &str) -> String {
+    match (message.find('"'), message.rfind('"')) {
+        (Some(from), Some(upto)) if from < upto => {
+            let (before, after) = (message.get(..from), message.get(upto + 1..));
+            format!("{}***{}", before.unwrap_or_default(), after.unwrap_or_default())
+        }
+        _ => message.to_owned(),
+    }
 }
 
 fn parts_names() -> [&'static str; 5] {
@@ -189,8 +216,15 @@ mod tests {
             password: Some("hunter2".to_owned().into()),
             ..endpoint(&[("api_token", "hunter2"), ("rows", "1")])
         };
-        let text = format!("{endpoint} {endpoint:?}");
         assert_eq!(endpoint.to_string(), "test://u@h/p?api_token=***&rows=1");
-        assert!(!endpoint.to_string().contains("hunter2"), "{text}");
+        let hidden = Endpoint { hidden: ["rows".to_owned()].into(), ..endpoint };
+        let text = format!("{hidden} {hidden:?}");
+        assert!(text.contains("rows=***") && !text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn a_wrong_value_is_not_echoed() {
+        let error = parse_options::<Options>(&endpoint(&[("rows", "hunter2")])).unwrap_err();
+        assert!(error.to_string().contains("expected u64") && !error.reason().contains("hunter2"), "{error}");
     }
 }

@@ -194,9 +194,18 @@ impl Running {
 
     /// Interrupts it, as Ctrl-C does.
     pub fn interrupt(&self) {
+        self.signal("INT");
+    }
+
+    /// Asks it to end, as `kill` and service managers do.
+    pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    fn signal(&self, name: &str) {
         let state = self.shared.lock();
         if state.status.is_none() {
-            signal::send("INT", &[state.child.id()]);
+            signal::send(name, &[state.child.id()]);
         }
     }
 

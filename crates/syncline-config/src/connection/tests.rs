@@ -21,7 +21,7 @@ fn secrets() -> Fake {
 
 /// Every part of the endpoint, the password too.
 fn outline(endpoint: &Endpoint) -> String {
-    let Endpoint { scheme, user, password, host, port, path, options } = endpoint;
+    let Endpoint { scheme, user, password, host, port, path, options, hidden: _ } = endpoint;
     let mut out = scheme.clone();
     let port = port.map(|port| port.to_string());
     let password = password.as_ref().map(|password| password.expose_secret().to_owned());

@@ -9,6 +9,7 @@
 //! safe from its many tests.
 
 mod binaries;
+mod database;
 mod options;
 mod template;
 
@@ -31,10 +32,11 @@ use crate::{
     disk,
     home::Home,
     port,
-    process::{Finished, Program, server_environment},
+    process::server_environment,
     signal,
 };
 use binaries::Binaries;
+pub use database::Database;
 pub use options::Options;
 
 /// The account that it runs as when we are root, and the superuser's name.
@@ -48,9 +50,6 @@ const PORTS_TRIED_MAX: u32 = 5;
 
 /// Less does not hold a fresh cluster.
 const DISK_BYTES_MIN: u64 = 64 << 20;
-
-/// How long a statement given to [`Postgres::psql`] may take: it may load a big table.
-const STATEMENT_MAX: Duration = Duration::from_secs(300);
 
 /// How [`Postgres::stop`] ends the server, in PostgreSQL's own words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,8 +134,7 @@ impl Postgres {
     /// # Panics
     /// At the first statement that fails.
     pub fn psql(&self, database: &str, sql: &str) -> String {
-        self.try_psql(database, sql)
-            .unwrap_or_else(|error| panic!("psql in `{database}` failed: {error}\nof: {sql}"))
+        self.database(database).sql(sql)
     }
 
     /// Runs SQL as [`Postgres::psql`] does.
@@ -144,16 +142,12 @@ impl Postgres {
     /// # Errors
     /// What the server said to the first statement that failed.
     pub fn try_psql(&self, database: &str, sql: &str) -> Result<String, String> {
-        let Finished { code, stdout, stderr, .. } = Program::new(self.binaries.program("psql"))
-            .args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-U", USER, "-d", database])
-            .args(["-h".as_ref(), self.socket_dir().as_os_str()])
-            .args(["-p", &self.port.to_string()])
-            .for_server(None)
-            .env("PGCLIENTENCODING", "UTF8")
-            .deadline(STATEMENT_MAX)
-            .input(sql)
-            .run();
-        if code == Some(0) { Ok(stdout.trim_end().to_owned()) } else { Err(stderr.trim_end().to_owned()) }
+        self.database(database).try_sql(sql)
+    }
+
+    /// One of its databases, to be used while the server is stopped, killed or paused by whoever has it.
+    pub fn database(&self, name: &str) -> Database {
+        Database::new(self.binaries, self.socket_dir(), self.port, self.url(name), name)
     }
 
     /// Makes an empty database and returns its name.
@@ -271,6 +265,7 @@ impl Postgres {
         if let Some(certificate) = &options.certificate {
             self.take_file(&certificate.certificate, "server.crt");
             self.take_file(&certificate.key, "server.key");
+            self.take_file(&certificate.authority, "authority.crt");
         }
         let settings = options.configuration(&socket, self.home.path());
         let mut file = OpenOptions::new()

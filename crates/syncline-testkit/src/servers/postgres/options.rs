@@ -11,6 +11,7 @@ pub struct Options {
     settings: BTreeMap<String, String>,
     durable: bool,
     tls_only: bool,
+    client_certificates: bool,
     pub(super) certificate: Option<Certificate>,
     pub(super) disk_bytes: Option<u64>,
 }
@@ -66,6 +67,14 @@ impl Options {
         self.tls(certificate)
     }
 
+    /// Refuses whoever does not show a certificate of the same authority, in the name of the role that
+    /// logs in; it needs no password then. The superuser comes in over the socket as ever.
+    #[must_use]
+    pub fn client_certificates(mut self, certificate: &Certificate) -> Self {
+        self.client_certificates = true;
+        self.tls_only(certificate)
+    }
+
     /// What is added to `postgresql.conf`. Of two lines about one setting the later holds.
     pub(super) fn configuration(&self, socket: &Path, home: &Path) -> String {
         let switch = |on: bool| (if on { "on" } else { "off" }).to_owned();
@@ -84,6 +93,7 @@ impl Options {
             settings.push(("ssl", switch(true)));
             settings.push(("ssl_cert_file", path(&home.join("server.crt"))));
             settings.push(("ssl_key_file", path(&home.join("server.key"))));
+            settings.push(("ssl_ca_file", path(&home.join("authority.crt"))));
         }
         let given = self.settings.iter().map(|(name, value)| (name.as_str(), value.clone()));
         settings
@@ -97,11 +107,13 @@ impl Options {
     /// replication, which needs lines of its own.
     pub(super) fn access(&self) -> String {
         let tcp = if self.tls_only { "hostssl" } else { "host" };
+        let (superuser, others) =
+            if self.client_certificates { ("cert", "cert") } else { ("trust", "scram-sha-256") };
         ["all", "replication"]
             .map(|database| {
                 format!(
                     "local {database} {USER} trust\nlocal {database} all scram-sha-256\n\
-                     {tcp} {database} {USER} 127.0.0.1/32 trust\n{tcp} {database} all 127.0.0.1/32 scram-sha-256\n"
+                     {tcp} {database} {USER} 127.0.0.1/32 {superuser}\n{tcp} {database} all 127.0.0.1/32 {others}\n"
                 )
             })
             .concat()
