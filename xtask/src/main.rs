@@ -2,6 +2,7 @@
 //!
 //! Whatever has to be done to this repository is a command here, and CI runs the same ones.
 
+mod bench;
 mod ci;
 mod lint;
 mod nearest;
@@ -52,6 +53,12 @@ const COMMANDS: &[Command] = &[
         arguments: "[SEED] [COUNT]",
         about: "Simulates the engine with crashes, for COUNT seeds from SEED on",
         run: sim::command,
+    },
+    Command {
+        name: "bench",
+        arguments: "[CASE...]",
+        about: "Measures the released binary against the databases' own roads",
+        run: bench::command,
     },
     Command { name: "help", arguments: "", about: "Lists the commands", run: help },
 ];

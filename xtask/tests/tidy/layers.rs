@@ -30,6 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             REGISTRY,
         ],
     ),
+    ("syncline-bench", &[TESTKIT]),
     ("xtask", &[TESTKIT]),
 ];
 
