@@ -11,6 +11,8 @@ pub static ALL: &[&dyn AnyConnector] = &[
     &Erased::<syncline_generate::Generate>::new(),
     #[cfg(feature = "postgres")]
     &Erased::<syncline_postgres::Postgres>::new(),
+    #[cfg(feature = "sqlite")]
+    &Erased::<syncline_sqlite::Sqlite>::new(),
 ];
 
 /// The connector that answers to a URL scheme.

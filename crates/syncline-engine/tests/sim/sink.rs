@@ -155,8 +155,7 @@ impl Sink for SimSink {
         if !world.has(Mistake::StagingLeft) {
             world.target.staging.clear();
         }
-        let epoch = world.target.checkpoint.epoch;
-        world.target.checkpoint = super::world::Checkpoint { epoch, ..Default::default() };
+        world.target.checkpoint = super::world::Checkpoint::default();
         Ok(())
     }
 }

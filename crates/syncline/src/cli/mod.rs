@@ -2,6 +2,8 @@
 
 mod connectors;
 mod copy;
+#[cfg(feature = "sqlite")]
+mod demo;
 mod dlq;
 mod pipelines;
 mod plan;
@@ -55,6 +57,9 @@ pub(crate) struct Global {
 
 #[derive(Subcommand)]
 enum Command {
+    /// A tour that needs no server
+    #[cfg(feature = "sqlite")]
+    Demo(demo::DemoCommand),
     /// Copy tables from one connection to another
     Copy(copy::CopyCommand),
     /// Run the pipelines of a file
@@ -99,6 +104,8 @@ impl Cli {
             stop: listen_for_stop(),
         };
         match self.command {
+            #[cfg(feature = "sqlite")]
+            Command::Demo(command) => command.run(),
             Command::Copy(command) => command.run(&session).await,
             Command::Run(command) => command.run(&session).await,
             Command::Plan(command) => command.run(&session).await,

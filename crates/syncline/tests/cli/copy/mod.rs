@@ -1,0 +1,8 @@
+//! `syncline copy` that goes well: every way to write, and every kind of table.
+
+mod chunks;
+mod modes;
+mod names;
+mod numbered;
+mod shapes;
+mod streams;

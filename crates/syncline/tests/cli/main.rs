@@ -1,0 +1,11 @@
+//! The `syncline` program as its users meet it: run as a process of its own, between real servers.
+//!
+//! Nothing here looks inside. What is asserted is what a user can see: exit codes, what is printed,
+//! the tables, and what is left behind.
+
+mod desk;
+mod tables;
+
+mod copy;
+mod kill;
+mod publish;

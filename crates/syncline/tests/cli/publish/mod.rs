@@ -1,0 +1,5 @@
+//! How an overwrite becomes visible: at once, and without harm to what hangs on the table.
+
+mod attached;
+mod races;
+mod readers;
