@@ -44,11 +44,6 @@ struct Control {
     client: Client,
     /// The pipeline whose lock is held.
     locked: Option<String>,
-    /// The epoch taken with it.
-    epoch: u64,
-    /// Whether the epoch was cleared away with everything else of the pipeline. A run that begins
-    /// afterwards puts it back.
-    cleared: bool,
 }
 
 impl PostgresSink {
@@ -64,10 +59,7 @@ impl PostgresSink {
         let keeps_progress =
             client.text(&sql, "look up the grants on", &place).await?.as_deref() == Some("t");
         let shared = Arc::new(SinkShared { config, cx, keeps_progress });
-        Ok(PostgresSink {
-            shared,
-            control: Mutex::new(Control { client, locked: None, epoch: 0, cleared: false }),
-        })
+        Ok(PostgresSink { shared, control: Mutex::new(Control { client, locked: None }) })
     }
 
     /// The connection that holds the lock; made anew, and the lock taken anew, when it was lost.
@@ -84,29 +76,6 @@ impl PostgresSink {
             control.client = client;
         }
         Ok(control)
-    }
-
-    /// Puts back the epoch of a run that begins after everything of its pipeline was cleared away:
-    /// nobody else can have taken one, since the lock was held all the time.
-    async fn restore_epoch(&self, run: &RunRef) -> Result<()> {
-        if !self.shared.keeps_progress {
-            return Ok(());
-        }
-        let mut control = self.control().await?;
-        if control.cleared && control.epoch == run.epoch {
-            let sql = format!(
-                "INSERT INTO {} (pipeline, run, stream, split, epoch, position) VALUES ({}, '', {}, {}, {}, '') \
-                 ON CONFLICT DO NOTHING",
-                self.shared.checkpoint(),
-                quote_text(&run.pipeline),
-                bookkeeping::NO_STREAM,
-                bookkeeping::NO_SPLIT,
-                run.epoch
-            );
-            control.client.run(&sql, "take over pipeline", &run.pipeline).await?;
-            control.cleared = false;
-        }
-        Ok(())
     }
 }
 
@@ -246,15 +215,12 @@ impl Sink for PostgresSink {
             epoch_min + 1
         );
         let epoch = control.client.text(&sql, "take over pipeline", pipeline).await?;
-        control.epoch = epoch.and_then(|epoch| epoch.parse().ok()).ok_or_else(|| {
+        epoch.and_then(|epoch| epoch.parse().ok()).ok_or_else(|| {
             Error::new(&codes::BAD_BYTES, "take over pipeline", pipeline).because("the epoch is no number")
-        })?;
-        control.cleared = false;
-        Ok(control.epoch)
+        })
     }
 
     async fn apply(&self, run: &RunRef, target: &Arc<Target>, action: &Action) -> Result<()> {
-        self.restore_epoch(run).await?;
         let client = connect(&self.shared.config, &self.shared.cx).await?;
         let name = target.name.to_string();
         let stage = self.shared.stage(run, target);
@@ -298,7 +264,6 @@ impl Sink for PostgresSink {
     }
 
     async fn writer(&self, run: &RunRef) -> Result<Box<dyn Writer>> {
-        self.restore_epoch(run).await?;
         let client = connect(&self.shared.config, &self.shared.cx).await?;
         if self.shared.keeps_progress {
             let fence = self.shared.fence(&run.pipeline);
@@ -311,7 +276,6 @@ impl Sink for PostgresSink {
     }
 
     async fn finish(&self, run: &RunRef, target: &Arc<Target>) -> Result<Published> {
-        self.restore_epoch(run).await?;
         let client = connect(&self.shared.config, &self.shared.cx).await?;
         publish::finish(&client, &self.shared, run, target).await
     }
@@ -348,10 +312,8 @@ impl Sink for PostgresSink {
         if !self.shared.keeps_progress {
             return Ok(());
         }
-        let mut control = self.control().await?;
-        publish::close(&control.client, &self.shared, pipeline).await?;
-        control.cleared = control.locked.as_deref() == Some(pipeline);
-        Ok(())
+        let control = self.control().await?;
+        publish::close(&control.client, &self.shared, pipeline).await
     }
 }
 

@@ -46,9 +46,7 @@ pub(crate) struct SinkShared {
 struct Held {
     pipeline: String,
     epoch: u64,
-    /// `None` once everything of the pipeline is cleared away. Another run may have it then; should
-    /// ours go on, it is taken again.
-    lock: Option<Lock>,
+    lock: Lock,
 }
 
 impl SqliteSink {
@@ -95,18 +93,6 @@ impl SqliteSink {
 impl SinkShared {
     fn held(&self) -> MutexGuard<'_, Option<Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes the lock again if everything of the pipeline was cleared away since it was taken.
-    /// Returns the epoch to put back then.
-    fn enter_again(&self, run: &RunRef) -> Result<Option<u64>> {
-        match &mut *self.held() {
-            Some(held) if held.pipeline == run.pipeline && held.lock.is_none() => {
-                held.lock = Some(Lock::take(self.line.database(), &run.pipeline)?);
-                Ok(Some(held.epoch))
-            }
-            _ => Ok(None),
-        }
     }
 }
 
@@ -160,14 +146,14 @@ impl Sink for SqliteSink {
         self.write("lock the pipeline", move |shared, turn| {
             let mut held = shared.held();
             let lock = match held.take() {
-                Some(Held { pipeline: same, lock: Some(lock), .. }) if same == pipeline => lock,
+                Some(Held { pipeline: same, lock, .. }) if same == pipeline => lock,
                 _ => Lock::take(&turn.database, &pipeline)?,
             };
             let epoch = turn.transact(|connection| {
                 checkpoint::create(connection)?;
                 checkpoint::take_epoch(connection, &pipeline, epoch_min)
             })?;
-            *held = Some(Held { pipeline, epoch, lock: Some(lock) });
+            *held = Some(Held { pipeline, epoch, lock });
             Ok(epoch)
         })
         .await
@@ -179,11 +165,7 @@ impl Sink for SqliteSink {
                 .because("the action is not one that was planned here")
         })?;
         let (run, target) = (run.clone(), Arc::clone(target));
-        self.write("prepare a table", move |shared, turn| {
-            let restore = shared.enter_again(&run)?;
-            prepare::apply(turn, &run, &target, &step, restore)
-        })
-        .await
+        self.write("prepare a table", move |_, turn| prepare::apply(turn, &run, &target, &step)).await
     }
 
     async fn progress(&self, pipeline: &str) -> Result<Option<TargetProgress>> {
@@ -231,21 +213,17 @@ impl Sink for SqliteSink {
         let pipeline = pipeline.to_owned();
         self.write("clear away after the pipeline", move |shared, turn| {
             let mut held = shared.held();
-            let ours = held.as_mut().filter(|held| held.pipeline == pipeline);
+            let ours = held.take_if(|held| held.pipeline == pipeline);
             if turn.database.exists()? {
-                let epoch = ours.as_ref().map(|held| held.epoch);
                 turn.transact(|connection| {
                     if !checkpoint::exists(connection, bookkeeping::CHECKPOINT)? {
                         return Ok(());
                     }
-                    if let Some(epoch) = epoch {
-                        checkpoint::fence_newer(connection, &pipeline, epoch)?;
+                    if let Some(held) = &ours {
+                        checkpoint::fence_newer(connection, &pipeline, held.epoch)?;
                     }
                     publish::clear(connection, &pipeline)
                 })?;
-            }
-            if let Some(held) = ours {
-                held.lock = None;
             }
             Ok(())
         })

@@ -67,7 +67,8 @@ pub trait Sink: Send + Sync {
     /// When it fails.
     async fn reset(&self, run: &RunRef, target: &Arc<Target>) -> Result<()>;
 
-    /// Throws away everything that runs of this pipeline have staged, and their progress.
+    /// Throws away everything that runs of this pipeline have staged, their progress and the epoch:
+    /// who wants to write after it takes the lock again.
     ///
     /// # Errors
     /// When it fails.

@@ -78,17 +78,6 @@ pub(crate) fn take_epoch(connection: &Connection, pipeline: &str, epoch_min: u64
     Ok(epoch)
 }
 
-/// Puts an epoch back that was cleared away with everything else of its pipeline, unless somebody
-/// has begun another since.
-pub(crate) fn restore_epoch(connection: &Connection, pipeline: &str, epoch: u64) -> Result<()> {
-    let saved = connection.execute(
-        "INSERT INTO main._syncline_checkpoint (pipeline, run, stream, split, epoch, position)
-         VALUES (?1, '', ?2, ?3, ?4, '') ON CONFLICT (pipeline, stream, split) DO NOTHING",
-        params![pipeline, NO_STREAM, NO_SPLIT, epoch],
-    );
-    checkpoint_failed(saved).map(drop)
-}
-
 /// Fails unless this run's epoch is the present one. The transaction keeps it so until its end.
 pub(crate) fn fence(connection: &Connection, run: &RunRef) -> Result<()> {
     match epoch_of(connection, &run.pipeline)? {

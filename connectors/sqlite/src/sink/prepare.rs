@@ -17,20 +17,10 @@ use crate::{
     schema::{Look, Table, find_table},
 };
 
-/// Does a step. `restore`: the epoch to put back where it was cleared away.
-pub(crate) fn apply(
-    turn: &mut Turn,
-    run: &RunRef,
-    target: &Target,
-    step: &Step,
-    restore: Option<u64>,
-) -> Result<()> {
+/// Does a step.
+pub(crate) fn apply(turn: &mut Turn, run: &RunRef, target: &Target, step: &Step) -> Result<()> {
     let database = turn.database.clone();
     turn.transact(|connection| {
-        checkpoint::create(connection)?;
-        if let Some(epoch) = restore {
-            checkpoint::restore_epoch(connection, &run.pipeline, epoch)?;
-        }
         checkpoint::fence(connection, run)?;
         match step {
             Step::Begin => begin(connection, run, target),

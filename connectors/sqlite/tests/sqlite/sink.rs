@@ -280,7 +280,7 @@ async fn resetting_works_where_staging_was_lost() {
     assert_eq!(rig.rows("t").await, rows(&[&["1", "new"]]));
 }
 
-/// `--restart`: everything is cleared away after the lock is taken, and the run begins all the same.
+/// `--restart`: everything is cleared away after the lock is taken, and the lock is taken again.
 #[tokio::test]
 async fn a_run_can_begin_after_everything_was_cleared_away() {
     let rig = Rig::new();
@@ -293,6 +293,8 @@ async fn a_run_can_begin_after_everything_was_cleared_away() {
     assert_eq!(sink.progress("p").await.unwrap().unwrap().run.as_deref(), Some("r1"));
     sink.close("p").await.unwrap();
     assert_eq!(sink.progress("p").await.unwrap().unwrap().run, None);
+    let epoch = sink.lock("p", epoch).await.unwrap();
+    assert_eq!(epoch, 9);
     let run = Run { sink, run: run_ref("r2", epoch), target: Arc::new(overwrite()) };
     run.prepare().await;
     assert_eq!(rig.sink().await.lock("p", 0).await.unwrap_err().code(), &codes::ALREADY_RUNNING);

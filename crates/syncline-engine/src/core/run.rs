@@ -55,6 +55,7 @@ enum Phase {
     Locking,
     LoadingTarget,
     CleaningTarget,
+    LockingAgain,
     Creating,
     Resuming,
     Copying,
@@ -204,7 +205,15 @@ impl Core {
                     Start::Resume(resume) => self.resume(resume),
                 }
             }
-            (Phase::CleaningTarget, _) => self.create(),
+            (Phase::CleaningTarget, _) => {
+                // What was cleared away holds the epoch too.
+                self.phase = Phase::LockingAgain;
+                self.act(Scope::Run, Action::Lock { epoch_min: self.epoch });
+            }
+            (Phase::LockingAgain, Answer::Epoch(epoch)) => {
+                self.epoch = epoch;
+                self.create();
+            }
             (Phase::Creating | Phase::Resuming, _) => self.phase = Phase::Copying,
             (Phase::Copying, _) => self.session_done(),
             (Phase::ClosingTarget, _) => {
