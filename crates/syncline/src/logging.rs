@@ -1,6 +1,6 @@
 //! The log: fields on standard error, as text or JSON, without disturbing progress bars.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use indicatif::MultiProgress;
@@ -30,6 +30,7 @@ pub(crate) fn start(global: &Global, bars: &MultiProgress) -> Result<()> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(BesideBars(bars.clone()))
+        .with_ansi(io::stderr().is_terminal())
         .with_target(false);
     let started = match global.log_format {
         LogFormat::Text => builder.try_init(),

@@ -116,7 +116,7 @@ mod tests {
     fn numbers_are_easy_to_read() {
         assert_eq!([count(7), count(1_234), count(12_345_678)], ["7", "1 234", "12 345 678"]);
         assert_eq!([bytes(999), bytes(1_500), bytes(2_340_000)], ["999 B", "1.5 kB", "2.3 MB"]);
-        assert_eq!([duration(3.14), duration(75.0), duration(3_700.0)], ["3.1 s", "1 min 15 s", "1 h 1 min"]);
+        assert_eq!([duration(3.24), duration(75.0), duration(3_700.0)], ["3.2 s", "1 min 15 s", "1 h 1 min"]);
     }
 
     #[test]

@@ -5,12 +5,18 @@ use std::collections::BTreeSet;
 
 use crate::{repository::Repository, rust};
 
-/// A connector's files: the same name means the same thing in each. `sink/merge.rs` is a part of `sink`.
-const FILE_NAMES: &[&str] =
-    &["lib", "config", "client", "schema", "snapshot", "changes", "cursor", "sink", "error"];
+/// A connector's files: the same name means the same thing in each. CONTRIBUTING.md says what.
+/// `sink/merge.rs` is a part of `sink`.
+const FILE_NAMES: &[&str] = &[
+    "lib", "config", "client", "schema", "types", "decode", "snapshot", "changes", "cursor", "plan",
+    "attached", "encode", "sink", "writer", "publish", "dialect", "error",
+];
 
 /// Names beyond these, with why the connector needs one: `(connector, name, reason)`.
-const OTHER_FILE_NAMES: &[(&str, &str, &str)] = &[];
+const OTHER_FILE_NAMES: &[(&str, &str, &str)] = &[
+    ("generate", "value", "what it makes up is neither decoded nor encoded"),
+    ("postgres", "numeric", "the binary form of numeric is used by decode and encode"),
+];
 
 const REGISTRY: &str = "crates/syncline-connectors";
 

@@ -162,6 +162,46 @@ pub enum LaneAction {
     Reload,
 }
 
+impl Action {
+    /// What it is called in the log. What it carries may hold keys of rows, and those are not logged.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Action::LoadState => "load state",
+            Action::Lock { .. } => "lock",
+            Action::LoadTarget => "load target",
+            Action::CloseTarget => "close target",
+            Action::CreateRun { .. } => "create run",
+            Action::ResumeRun { .. } => "resume run",
+            Action::BeginSession => "begin session",
+            Action::FinishRun => "finish run",
+            Action::Wait { .. } => "wait",
+            Action::Stream(StreamAction::Prepare) => "prepare",
+            Action::Stream(StreamAction::ResetTarget) => "reset target",
+            Action::Stream(StreamAction::ResetState) => "reset state",
+            Action::Stream(StreamAction::PlanSplit { .. }) => "plan split",
+            Action::Stream(StreamAction::SaveSplit(_)) => "save split",
+            Action::Stream(StreamAction::SavePlanned) => "save planned",
+            Action::Stream(StreamAction::Finish) => "finish",
+            Action::Stream(StreamAction::SavePhase(_)) => "save phase",
+            Action::Lane(LaneAction::OpenWriter) => "open writer",
+            Action::Lane(LaneAction::ForgetLetters { .. }) => "forget letters",
+            Action::Lane(LaneAction::OpenReader { .. }) => "open reader",
+            Action::Lane(LaneAction::Read) => "read",
+            Action::Lane(LaneAction::Write { .. }) => "write",
+            Action::Lane(LaneAction::WriteAgain) => "write again",
+            Action::Lane(LaneAction::Flush) => "flush",
+            Action::Lane(LaneAction::Abort) => "abort",
+            Action::Lane(LaneAction::SaveLetters { .. }) => "save letters",
+            Action::Lane(LaneAction::Commit { .. }) => "commit",
+            Action::Lane(LaneAction::SaveProgress(_)) => "save progress",
+            Action::Lane(LaneAction::Confirm(_)) => "confirm",
+            Action::Lane(LaneAction::CloseReader) => "close reader",
+            Action::Lane(LaneAction::Close) => "close",
+            Action::Lane(LaneAction::Reload) => "reload",
+        }
+    }
+}
+
 /// How an action ended.
 #[derive(Clone, Debug)]
 pub struct Event {

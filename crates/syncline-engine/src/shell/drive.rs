@@ -1,6 +1,10 @@
 //! Runs the core's actions side by side on tokio, until the run ends.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use syncline_types::{Error, Retry};
 use tokio::task::JoinSet;
@@ -61,7 +65,9 @@ pub async fn drive(work: Arc<Work>, job: Job, stop: &CancellationToken, observer
         if let Err(failure) = &outcome
             && failure.retry == Retry::Backoff
         {
-            observer.retrying(scope, &work.error(*failure));
+            let error = work.error(*failure);
+            tracing::info!(?scope, %error, "failed, and is tried again");
+            observer.retrying(scope, &error);
         }
         steps = core.on(Event { scope, outcome });
         observer.progress(&core.views());
@@ -80,6 +86,7 @@ fn fresh(scope: Scope) -> State {
 }
 
 async fn perform(work: Arc<Work>, scope: Scope, mut state: State, action: Action) -> Ended {
+    let (name, began) = (action.name(), Instant::now());
     let result = match (scope, &mut state, action) {
         (_, _, Action::Wait { millis }) => {
             tokio::time::sleep(Duration::from_millis(millis)).await;
@@ -91,5 +98,10 @@ async fn perform(work: Arc<Work>, scope: Scope, mut state: State, action: Action
         }
         (_, _, action) => work.perform_run(action).await,
     };
+    let micros = began.elapsed().as_micros();
+    match &result {
+        Ok(_) => tracing::debug!(?scope, action = name, micros, "done"),
+        Err(error) => tracing::debug!(?scope, action = name, micros, %error, "failed"),
+    }
     (scope, state, result.map_err(|error| work.failure(error)))
 }

@@ -13,7 +13,7 @@ use clap::Args;
 use rusqlite::{Connection, Transaction, params};
 use syncline_types::{Error, Result, codes};
 
-use super::Ended;
+use super::{Ended, Global, STATE};
 use crate::output::{Output, count, duration};
 
 #[derive(Args)]
@@ -24,6 +24,8 @@ pub(crate) struct DemoCommand {
 }
 
 const FILE: &str = "syncline.yaml";
+/// The exit code of a command that was stopped by Ctrl-C, which goes to all of them at once.
+const INTERRUPTED: i32 = 130;
 
 /// The pipeline file of the demo. It goes slowly enough to be interrupted.
 const PIPELINES: &str = r#"# The demo's pipeline: a shop, copied for people who must not see who its customers are.
@@ -63,9 +65,14 @@ const KILL_AFTER_ROWS: u64 = 10_000;
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
 impl DemoCommand {
-    pub(crate) fn run(self) -> Result<Ended> {
+    pub(crate) fn run(self, global: &Global) -> Result<Ended> {
         let began = Instant::now();
-        let tour = Tour { folder: self.folder };
+        if global.output == Output::Json || global.state != Path::new(STATE) {
+            return Err(Error::new(&codes::BAD_USAGE, "show", "the demo")
+                .because("it is for people, and keeps its state in its own folder")
+                .hint("Leave --output and --state away"));
+        }
+        let tour = Tour { folder: self.folder, log_level: global.log_level.clone() };
         tour.prepare()?;
         tour.make_shop()?;
         tour.say("What would happen? `plan` shows it and changes nothing.");
@@ -78,8 +85,11 @@ impl DemoCommand {
         tour.command(&["run", FILE], 0)?;
         tour.say("Do both ends agree? The masks and the filter are applied to the source's rows first.");
         tour.command(&["verify", FILE], 0)?;
+        tour.show_masked()?;
         let changed = tour.change_behind_its_back()?;
-        tour.say(&format!("Somebody changes the copy by hand: {changed}. Exit code 3 says that `verify` has noticed."));
+        tour.say(&format!(
+            "Somebody changes the copy by hand: {changed}. Exit code 3 says that `verify` has noticed."
+        ));
         tour.command(&["verify", FILE], 3)?;
         tour.farewell(began);
         Ok(Ended::Well)
@@ -88,10 +98,17 @@ impl DemoCommand {
 
 struct Tour {
     folder: PathBuf,
+    log_level: String,
 }
 
 fn failed(operation: &str, object: impl std::fmt::Display, reason: impl std::fmt::Display) -> Error {
-    Error::new(&codes::STATE_FAILED, operation, object).because(reason).hint("Name another folder: syncline demo DIR")
+    Error::new(&codes::STATE_FAILED, operation, object)
+        .because(reason)
+        .hint("Name another folder: syncline demo DIR")
+}
+
+fn interrupted() -> Error {
+    Error::new(&codes::INTERRUPTED, "show", "the demo").hint("The same command shows it from the beginning")
 }
 
 impl Tour {
@@ -112,8 +129,10 @@ impl Tour {
         } else if self.folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
             return Err(failed("make the demo in", shown, "the folder is not empty"));
         }
-        fs::create_dir_all(&self.folder).map_err(|error| failed("make the folder", self.folder.display(), error))?;
-        fs::write(self.path(FILE), PIPELINES).map_err(|error| failed("write", self.path(FILE).display(), error))
+        fs::create_dir_all(&self.folder)
+            .map_err(|error| failed("make the folder", self.folder.display(), error))?;
+        fs::write(self.path(FILE), PIPELINES)
+            .map_err(|error| failed("write", self.path(FILE).display(), error))
     }
 
     fn make_shop(&self) -> Result<()> {
@@ -127,14 +146,16 @@ impl Tour {
             count(ORDERS.unsigned_abs()),
             count(ITEMS.unsigned_abs())
         ));
-        Output::Text.line(format!("The pipeline to copy it is in {}:\n\n{PIPELINES}", self.path(FILE).display()));
+        Output::Text
+            .line(format!("The pipeline to copy it is in {}:\n\n{PIPELINES}", self.path(FILE).display()));
         Ok(())
     }
 
     fn program(&self, arguments: &[&str]) -> Result<Command> {
         let program = std::env::current_exe().map_err(|error| failed("find", "this program", error))?;
         let mut command = Command::new(program);
-        command.args(arguments).current_dir(&self.folder).stdin(Stdio::null());
+        command.args(arguments).args(["--log-level", &self.log_level]);
+        command.current_dir(&self.folder).stdin(Stdio::null());
         Ok(command)
     }
 
@@ -145,6 +166,7 @@ impl Tour {
         let status = self.program(arguments)?.status().map_err(|error| failed("run", &line, error))?;
         match status.code() {
             Some(code) if code == expected => Ok(()),
+            Some(INTERRUPTED) => Err(interrupted()),
             code => Err(Error::new(&codes::BROKEN_INVARIANT, "run", format!("`{line}`"))
                 .because(format!("it should have ended with {expected}, and ended with {code:?}"))),
         }
@@ -169,13 +191,29 @@ impl Tour {
             if rows >= KILL_AFTER_ROWS {
                 return Ok(rows);
             }
-            let ended = child.try_wait().map_err(|error| failed("watch", "syncline", error))?.is_some();
-            if ended || began.elapsed() > WAIT_MAX {
+            let ended = child.try_wait().map_err(|error| failed("watch", "syncline", error))?;
+            if ended.is_some_and(|status| status.code() == Some(INTERRUPTED)) {
+                return Err(interrupted());
+            }
+            if ended.is_some() || began.elapsed() > WAIT_MAX {
                 return Err(Error::new(&codes::BROKEN_INVARIANT, "interrupt", "the demo's run")
                     .because("it ended before it could be interrupted"));
             }
             thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// One customer at both ends.
+    fn show_masked(&self) -> Result<()> {
+        self.say("Customer 5 in the shop, and what the analysts get of the same row:");
+        for (file, columns) in
+            [("shop.db", "name, email, phone, password"), ("analysts.db", "name, email, phone")]
+        {
+            let path = self.path(file);
+            let row = customer(&path, columns).map_err(|error| failed("read", path.display(), error))?;
+            Output::Text.line(format!("  {file:<12} {row}"));
+        }
+        Ok(())
     }
 
     fn change_behind_its_back(&self) -> Result<&'static str> {
@@ -192,7 +230,11 @@ impl Tour {
     }
 
     fn farewell(&self, began: Instant) {
-        self.say(&format!("That was {}. Everything is still in {}.", duration(began.elapsed().as_secs_f64()), self.folder.display()));
+        self.say(&format!(
+            "That was {}. Everything is still in {}.",
+            duration(began.elapsed().as_secs_f64()),
+            self.folder.display()
+        ));
         Output::Text.line(format!(
             "To try next:
   cd {}
@@ -207,8 +249,18 @@ impl Tour {
 
 fn rows_done(state: &Path) -> Option<u64> {
     let connection = Connection::open_with_flags(state, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
-    let sql = "SELECT coalesce(sum(json_extract(progress, '$.rows')), 0) FROM split WHERE progress IS NOT NULL";
+    let sql =
+        "SELECT coalesce(sum(json_extract(progress, '$.rows')), 0) FROM split WHERE progress IS NOT NULL";
     connection.query_row(sql, [], |row| row.get(0)).ok()
+}
+
+fn customer(path: &Path, columns: &str) -> rusqlite::Result<String> {
+    let sql = format!("SELECT {columns} FROM customers WHERE id = 5");
+    Connection::open(path)?.query_row(&sql, [], |row| {
+        let fields: rusqlite::Result<Vec<String>> =
+            (0..columns.split(',').count()).map(|at| row.get::<_, String>(at)).collect();
+        Ok(fields?.join(" | "))
+    })
 }
 
 fn make_shop(path: &Path) -> rusqlite::Result<()> {
@@ -231,8 +283,16 @@ fn make_shop(path: &Path) -> rusqlite::Result<()> {
 }
 
 /// Values that are easy to get wrong somewhere between here and there.
-const NASTY: &[&str] =
-    &["", "O'Brien \"Bob\"", "line\nbreak\ttab", "e\u{301}clair 🚀", "NULL", "\\N", "Robert'); DROP TABLE orders;--", "ÿ\u{0}ÿ"];
+const NASTY: &[&str] = &[
+    "",
+    "O'Brien \"Bob\"",
+    "line\nbreak\ttab",
+    "e\u{301}clair 🚀",
+    "NULL",
+    "\\N",
+    "Robert'); DROP TABLE orders;--",
+    "ÿ\u{0}ÿ",
+];
 
 fn fill_shop(shop: &Transaction<'_>) -> rusqlite::Result<()> {
     let mut statement = shop.prepare("INSERT INTO customers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
@@ -242,7 +302,15 @@ fn fill_shop(shop: &Transaction<'_>) -> rusqlite::Result<()> {
         let phone = (id % 7 != 0).then(|| format!("+49 30 {:07}", id * 7_919 % 9_999_999));
         let note = (id % 5 == 0).then(|| NASTY[(id / 5) as usize % NASTY.len()]);
         let joined = format!("20{:02}-{:02}-{:02}", 10 + id % 15, 1 + id % 12, 1 + id % 28);
-        statement.execute(params![id, format!("Customer {id} Müller"), email, phone, format!("secret{id}"), joined, note])?;
+        statement.execute(params![
+            id,
+            format!("Customer {id} Müller"),
+            email,
+            phone,
+            format!("secret{id}"),
+            joined,
+            note
+        ])?;
     }
     let mut statement = shop.prepare("INSERT INTO products VALUES (?1, ?2, ?3, ?4, ?5)")?;
     for id in 1..=PRODUCTS {
@@ -254,7 +322,16 @@ fn fill_shop(shop: &Transaction<'_>) -> rusqlite::Result<()> {
     let mut statement = shop.prepare("INSERT INTO orders VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
     for id in 1..=ORDERS {
         let status = ["new", "paid", "shipped", "void"][(id % 13 % 4) as usize];
-        let placed_at = format!("20{:02}-{:02}-{:02} {:02}:{:02}:{:02}.{:06}", 20 + id % 6, 1 + id % 12, 1 + id % 28, id % 24, id % 60, id % 59, id * 97 % 1_000_000);
+        let placed_at = format!(
+            "20{:02}-{:02}-{:02} {:02}:{:02}:{:02}.{:06}",
+            20 + id % 6,
+            1 + id % 12,
+            1 + id % 28,
+            id % 24,
+            id % 60,
+            id % 59,
+            id * 97 % 1_000_000
+        );
         let total = format!("{}.{:02}", id * 7_919 % 100_000, id % 100);
         statement.execute(params![id, 1 + id % CUSTOMERS, status, placed_at, total, id % 3 == 0])?;
     }

@@ -38,11 +38,14 @@ pub(crate) struct Cli {
     command: Command,
 }
 
+/// Where the state is kept unless another place is named.
+const STATE: &str = "./.syncline";
+
 /// Options of every command.
 #[derive(Args)]
 pub(crate) struct Global {
     /// The directory that keeps what survives a process
-    #[arg(long, global = true, value_name = "DIR", default_value = "./.syncline")]
+    #[arg(long, global = true, value_name = "DIR", default_value = STATE)]
     pub(crate) state: PathBuf,
     /// The form of what is printed
     #[arg(long, global = true, value_enum, default_value_t)]
@@ -99,13 +102,13 @@ impl Cli {
     pub(crate) async fn run(self, bars: MultiProgress) -> Result<Ended> {
         let session = Session {
             output: self.global.output,
-            state: StateDirectory::new(self.global.state),
+            state: StateDirectory::new(self.global.state.clone()),
             bars,
             stop: listen_for_stop(),
         };
         match self.command {
             #[cfg(feature = "sqlite")]
-            Command::Demo(command) => command.run(),
+            Command::Demo(command) => command.run(&self.global),
             Command::Copy(command) => command.run(&session).await,
             Command::Run(command) => command.run(&session).await,
             Command::Plan(command) => command.run(&session).await,

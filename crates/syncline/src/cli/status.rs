@@ -94,11 +94,13 @@ fn show(session: &Session, summary: &RunSummary) {
         let left_text = match (stream.phase, stream.planned) {
             (StreamPhase::Published, _) => "nothing".to_owned(),
             (StreamPhase::Copying, true) if left == 0 => "to be published".to_owned(),
+            (StreamPhase::Copying, _) if stream.splits.is_empty() => "everything".to_owned(),
+            (StreamPhase::Copying, true) if left == 1 => "1 chunk".to_owned(),
             (StreamPhase::Copying, true) => format!("{left} chunks"),
             // Chunks are planned as they are needed.
             (StreamPhase::Copying, false) => match names.rows_estimate {
                 Some(estimate) => format!("about {} rows", count(estimate.saturating_sub(done.rows))),
-                None => format!("{left} chunks and more"),
+                None => "not known yet".to_owned(),
             },
         };
         streams.push(json!({
