@@ -170,7 +170,7 @@ impl Postgres {
         self.psql("postgres", sql).parse().expect("a count is a number")
     }
 
-    /// All that it has logged.
+    /// All that it has logged. Each line names its database, as in ` test_1: `.
     pub fn log(&self) -> String {
         let bytes = fs::read(self.log_path()).expect("the log is there while the server is");
         String::from_utf8_lossy(&bytes).into_owned()

@@ -1,8 +1,11 @@
 //! Two databases, their tables, and whether one holds what the other does.
 
-use syncline_testkit::servers::{
-    left_out,
-    postgres::{self, Database, Postgres},
+use syncline_testkit::{
+    process::Running,
+    servers::{
+        left_out,
+        postgres::{self, Database, Postgres},
+    },
 };
 
 use crate::desk::{Desk, Ran};
@@ -13,9 +16,6 @@ pub(crate) struct Pair {
     pub(crate) to: Database,
     pub(crate) desk: Desk,
 }
-
-/// Every statement that reads rows of a source is logged under the source's database.
-pub(crate) const LOG_STATEMENTS: &str = "ALTER SYSTEM SET log_statement = 'all'; SELECT pg_reload_conf()";
 
 impl Pair {
     /// Two fresh databases of the shared server; `None` if the tester does without it.
@@ -54,6 +54,34 @@ impl Pair {
     pub(crate) fn same_as(&self, at_source: &str, at_target: &str) {
         same_rows((&self.from, at_source), (&self.to, at_target));
         nothing_left(&self.to);
+    }
+}
+
+/// A session that holds what it has locked until it is dropped.
+pub(crate) struct Holder {
+    database: Database,
+    session: Running,
+}
+
+impl Holder {
+    pub(crate) fn start(database: &Database, sql: &str) -> Self {
+        let session = database.start_sql(&format!(
+            "BEGIN; {sql}; DO $$ BEGIN RAISE NOTICE 'held'; END $$; SELECT pg_sleep(300) AS holder"
+        ));
+        session.wait_for_line(|line| line.contains("held"));
+        Holder { database: database.clone(), session }
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        // A server that sleeps does not notice that its client is gone.
+        let sleeping = "datname = current_database() AND query LIKE '%pg_sleep(300) AS holder%' AND pid <> pg_backend_pid()";
+        if self.session.is_running() {
+            let _ = self.database.try_sql(&format!(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE {sleeping}"
+            ));
+        }
     }
 }
 

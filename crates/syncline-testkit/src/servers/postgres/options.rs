@@ -84,6 +84,8 @@ impl Options {
             ("unix_socket_directories", path(socket)),
             ("timezone", "UTC".to_owned()),
             ("log_timezone", "UTC".to_owned()),
+            // Many tests share a server, and each looks for what was done in its own database.
+            ("log_line_prefix", "%m [%p] %d: ".to_owned()),
             // In the data folder, so that nothing stays in /dev/shm when it is killed.
             ("dynamic_shared_memory_type", "mmap".to_owned()),
             ("fsync", switch(self.durable)),
