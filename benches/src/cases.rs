@@ -99,6 +99,12 @@ impl Servers {
         self.target.psql(DATABASE, &format!("CREATE TABLE {table} ({}, PRIMARY KEY (id))", columns.trim()));
     }
 
+    /// The rows that a table has at the target.
+    fn arrived(&self, table: &str) -> u64 {
+        let text = self.target.psql(DATABASE, &format!("SELECT count(*) FROM {table}"));
+        text.trim().parse().expect("a count is a number")
+    }
+
     fn drop(&self, table: &str) {
         self.target.psql(DATABASE, &format!("DROP TABLE IF EXISTS {table}"));
         self.target.psql(DATABASE, "CHECKPOINT");
@@ -157,6 +163,7 @@ fn between_servers(servers: &Servers, table: &str, rows: u64) {
             candidate("syncline, two", "2"),
             candidate("syncline, four (default)", "4"),
         ],
+        &|| servers.arrived(table),
     );
 }
 
@@ -199,7 +206,7 @@ fn from_sqlite(servers: &Servers) {
         into_target(servers, "syncline, one connection a side", file.clone(), "1"),
         into_target(servers, "syncline, four (default)", file, "4"),
     ];
-    compare("SQLite -> PG orders", rows, servers.bytes("orders"), &candidates);
+    compare("SQLite -> PG orders", rows, servers.bytes("orders"), &candidates, &|| servers.arrived("orders"));
 }
 
 fn from_generate(servers: &Servers) {
@@ -210,7 +217,9 @@ fn from_generate(servers: &Servers) {
         into_target(servers, "syncline, one connection a side", from.clone(), "1"),
         into_target(servers, "syncline, four (default)", from, "4"),
     ];
-    compare("generate -> PG orders", rows, servers.bytes("orders"), &candidates);
+    compare("generate -> PG orders", rows, servers.bytes("orders"), &candidates, &|| {
+        servers.arrived("orders")
+    });
 }
 
 fn into_blackhole(servers: &Servers) {
@@ -236,7 +245,7 @@ fn into_blackhole(servers: &Servers) {
         read("syncline, one connection", "1"),
         read("syncline, four (default)", "4"),
     ];
-    compare("PG -> blackhole orders", rows, servers.bytes("orders"), &candidates);
+    compare("PG -> blackhole orders", rows, servers.bytes("orders"), &candidates, &|| rows);
 }
 
 /// Memory, not speed: rows of 16 MiB in parallel, and of 64 MiB.
@@ -275,6 +284,7 @@ fn wide(servers: &Servers) {
             rows,
             bytes,
             &candidates,
+            &|| servers.arrived(table),
         );
     }
 }

@@ -29,8 +29,15 @@ pub(crate) fn setting(name: &str, default: u64) -> u64 {
 /// Longest time of one command.
 const DEADLINE: Duration = Duration::from_secs(600);
 
-/// Runs all candidates in turn; the first is the baseline. `bytes` is what the rows are at the source.
-pub(crate) fn compare(case: &str, rows: u64, bytes: u64, candidates: &[Candidate<'_>]) {
+/// Runs all candidates in turn; the first is the baseline. `bytes` is what the rows are at the source;
+/// `arrived` counts what has come of a run.
+pub(crate) fn compare(
+    case: &str,
+    rows: u64,
+    bytes: u64,
+    candidates: &[Candidate<'_>],
+    arrived: &dyn Fn() -> u64,
+) {
     let rounds = setting("SYNCLINE_BENCH_ROUNDS", 3);
     let mut all: Vec<Vec<Round>> = candidates.iter().map(|_| vec![]).collect();
     // One round is not counted: caches fill, files grow.
@@ -38,6 +45,7 @@ pub(crate) fn compare(case: &str, rows: u64, bytes: u64, candidates: &[Candidate
         for (candidate, measured) in candidates.iter().zip(&mut all) {
             (candidate.prepare)();
             let finished = (candidate.command)().deadline(DEADLINE).run().expect_code(0);
+            assert_eq!(arrived(), rows, "{case}, {}: rows are missing", candidate.name);
             if round > 0 {
                 measured.push(Round {
                     seconds: finished.seconds,

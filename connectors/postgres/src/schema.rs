@@ -133,7 +133,7 @@ async fn missing(client: &Client, name: &StreamName) -> Result<Error> {
     let names: Vec<String> = all.iter().map(|table| table.name.to_string()).collect();
     let near = nearest(&name.to_string(), names.iter().map(String::as_str));
     let hint = match near {
-        Some(near) => format!("Did you mean `{near}`"),
+        Some(near) => format!("Did you mean `{near}`?"),
         None => "Check the name, and that the user may see the schema".to_owned(),
     };
     Ok(Error::new(&codes::STREAM_MISSING, "find table", format!("`{name}`"))

@@ -17,8 +17,7 @@ mod writer;
 
 use async_trait::async_trait;
 use syncline_connect::{
-    Capabilities, Connector, Context, Delivery, Finding, Report, Sink, SinkCapability, SnapshotCapability,
-    Source,
+    Capabilities, Connector, Context, Delivery, Report, Sink, SinkCapability, SnapshotCapability, Source,
 };
 use syncline_types::Result;
 
@@ -52,11 +51,8 @@ impl Connector for Sqlite {
         cx.blocking("open the database", move || {
             let system = format!("SQLite {}", rusqlite::version());
             if !database.exists()? {
-                let finding = Finding::warning(format!(
-                    "there is no file {} yet: writing to it creates it, and there is nothing to read",
-                    database.place()
-                ));
-                return Ok(Report { system, connection: "no file".into(), findings: vec![finding] });
+                let connection = format!("{}, which is not there yet", database.place());
+                return Ok(Report { system, connection, findings: vec![] });
             }
             let connection = database.look()?;
             let mode = journal_mode(&connection, &database)?;

@@ -113,7 +113,7 @@ fn missing(name: &StreamName, in_main: bool, all: &[Listed], database: &Database
             .hint(format!("Write `{}`", StreamName::bare(&name.table)));
     }
     let hint = match nearest(&name.table, all.iter().map(|listed| listed.name.as_str())) {
-        Some(near) => format!("Did you mean `{near}`"),
+        Some(near) => format!("Did you mean `{near}`?"),
         None => "Check the name and the path".to_owned(),
     };
     error.because(format!("there is no such table in {}", database.place())).hint(hint)

@@ -62,7 +62,7 @@ async fn known(store: &SqliteStore, pipeline: &str) -> Result<()> {
     let error = Error::new(&codes::NO_SUCH_RUN, "find pipeline", format!("`{pipeline}`"))
         .because("the state knows no such pipeline");
     Err(match syncline_connect::nearest(pipeline, names) {
-        Some(near) => error.hint(format!("Did you mean `{near}`")),
+        Some(near) => error.hint(format!("Did you mean `{near}`?")),
         None => error.hint("`syncline status` lists them"),
     })
 }
