@@ -34,7 +34,7 @@ pub struct Chain {
     letter: Vec<Shown>,
     key: Option<HashKey>,
     fingerprint: String,
-    is_empty: bool,
+    steps: Vec<String>,
 }
 
 /// A column of a dead letter.
@@ -82,7 +82,7 @@ impl Chain {
             pushdown,
             letter,
             key,
-            is_empty: specs.is_empty(),
+            steps: specs.iter().map(ToString::to_string).collect(),
         })
     }
 
@@ -105,7 +105,12 @@ impl Chain {
 
     /// Whether there are no steps.
     pub fn is_empty(&self) -> bool {
-        self.is_empty
+        self.steps.is_empty()
+    }
+
+    /// Each step in one line.
+    pub fn steps(&self) -> &[String] {
+        &self.steps
     }
 
     /// A text that changes with what the steps do, and with the key of the masks if one is used.
@@ -118,7 +123,7 @@ impl Chain {
     /// # Errors
     /// [`codes::BROKEN_INVARIANT`] when the batch does not have the input's columns.
     pub fn apply(&self, rows: RecordBatch) -> Result<Applied> {
-        if self.is_empty {
+        if self.is_empty() {
             return Ok(Applied { rows, rejects: vec![], source_rows: None });
         }
         self.program.run(self.columns_of(&rows)?, rows.num_rows())

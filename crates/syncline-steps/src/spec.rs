@@ -62,6 +62,39 @@ impl StepSpec {
     }
 }
 
+/// As one line, for a plan.
+impl fmt::Display for StepSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", self.name())?;
+        match self {
+            StepSpec::Rename(columns) => join(f, columns, "to"),
+            StepSpec::Drop(columns) => f.write_str(&columns.join(", ")),
+            StepSpec::Cast(columns) => join(f, columns, "to"),
+            StepSpec::Set(columns) => join(f, columns, "to"),
+            StepSpec::Filter(condition) => f.write_str(condition),
+            StepSpec::Mask(columns) => join(f, columns, "by"),
+        }
+    }
+}
+
+fn join<V: fmt::Display>(f: &mut fmt::Formatter<'_>, columns: &Columns<V>, word: &str) -> fmt::Result {
+    for (at, (column, value)) in columns.iter().enumerate() {
+        let comma = if at == 0 { "" } else { ", " };
+        write!(f, "{comma}{column} {word} {value}")?;
+    }
+    Ok(())
+}
+
+impl fmt::Display for Mask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Mask::Hash => "hash",
+            Mask::Redact => "redact",
+            Mask::Null => "null",
+        })
+    }
+}
+
 impl<'de> Deserialize<'de> for StepSpec {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(StepVisitor)

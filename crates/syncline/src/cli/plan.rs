@@ -113,6 +113,9 @@ fn print_stream(stream: &PreparedStream, output: Output) {
         at_target(stream.plan.existing.as_ref())
     ));
     output.line(format!("  {}, {}", mode(target.write), stream.delivery));
+    for step in stream.work.chain.steps() {
+        output.line(format!("  step: {step}"));
+    }
     if stream.work.read.filter.is_some() {
         output.line("  the source evaluates the filter, or a part of it, itself");
     }
@@ -163,6 +166,7 @@ fn object(stream: &PreparedStream) -> Value {
         "write": mode(target.write),
         "key": target.key,
         "guarantee": stream.delivery,
+        "steps": stream.work.chain.steps(),
         "rows_estimate": about.rows_estimate,
         "bytes_estimate": about.bytes_estimate,
         "existing": existing,
