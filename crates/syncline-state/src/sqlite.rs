@@ -3,11 +3,12 @@
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use serde::{Serialize, de::DeserializeOwned};
 use syncline_connect::{ProgressDelta, ProgressRow};
 use syncline_types::{Error, Extent, Result, Split, SplitId, codes};
@@ -23,6 +24,9 @@ const SCHEMA_VERSION: i64 = 1;
 /// How long to wait for another process (`status` reads while a run writes).
 const BUSY: Duration = Duration::from_secs(10);
 
+/// Between two attempts where SQLite does not wait by itself.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
+
 /// State in an SQLite file.
 #[derive(Clone, Debug)]
 pub struct SqliteStore {
@@ -37,9 +41,8 @@ impl SqliteStore {
         let failed = |error: rusqlite::Error| failure(path, "open", &error);
         let mut connection = Connection::open(path).map_err(failed)?;
         connection.busy_timeout(BUSY).map_err(failed)?;
-        connection
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
-            .map_err(failed)?;
+        keep_write_ahead_log(&connection).map_err(failed)?;
+        connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;").map_err(failed)?;
         let version = migrate(&mut connection).map_err(failed)?;
         if version > SCHEMA_VERSION {
             return Err(Error::new(&codes::STATE_FAILED, "open the state in", path.display())
@@ -70,6 +73,22 @@ impl SqliteStore {
             Err(Error::new(&codes::BROKEN_INVARIANT, operation, "the state")
                 .because("the thread doing it panicked"))
         })
+    }
+}
+
+/// Of two processes that meet in a fresh file, one is told that it is busy: SQLite does not wait where
+/// each could be waiting for the other.
+fn keep_write_ahead_log(connection: &Connection) -> SqlResult<()> {
+    let began = Instant::now();
+    loop {
+        match connection.execute_batch("PRAGMA journal_mode = WAL;") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && began.elapsed() < BUSY =>
+            {
+                thread::sleep(BUSY_PAUSE);
+            }
+            result => return result,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ mod progress;
 use std::process::ExitCode;
 
 use clap::Parser;
-use syncline_types::{ErrorKind, Result};
+use syncline_types::{Error, ErrorKind, Result, codes};
 
 use cli::{Cli, Ended};
 use output::Output;
@@ -46,19 +46,40 @@ fn start(cli: Cli) -> Result<Ended> {
 
 /// Help goes where it is asked for; a mistake is told in the form that was asked for, too.
 fn usage(error: &clap::Error) -> ExitCode {
-    let wants_json = || {
-        let arguments: Vec<String> = std::env::args().collect();
-        arguments.iter().any(|argument| argument == "--output=json")
-            || arguments.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json")
-    };
-    if error.use_stderr() && wants_json() {
-        let reason = error.to_string();
-        Output::Json.error(
-            &syncline_types::Error::new(&syncline_types::codes::BAD_USAGE, "read", "the command line")
-                .because(reason.trim_start_matches("error: ").lines().next().unwrap_or_default()),
-        );
-    } else if error.print().is_err() {
-        return ExitCode::FAILURE;
+    if !error.use_stderr() {
+        return if error.print().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+    let arguments: Vec<String> = std::env::args().collect();
+    let wants_json = arguments.iter().any(|argument| argument == "--output=json")
+        || arguments.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json");
+    // A mere `syncline` is answered with the help.
+    if !wants_json && error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = error.print();
+        return ExitCode::from(2);
+    }
+    let output = if wants_json { Output::Json } else { Output::Text };
+    output.error(&usage_error(error));
+    ExitCode::from(2)
+}
+
+/// What clap found, in our own form: its first paragraph is the reason, its tip the hint.
+fn usage_error(error: &clap::Error) -> Error {
+    use clap::error::ErrorKind as Kind;
+    let code = match error.kind() {
+        Kind::UnknownArgument => &codes::UNKNOWN_KEY,
+        Kind::InvalidValue | Kind::ValueValidation => &codes::BAD_VALUE,
+        _ => &codes::BAD_USAGE,
+    };
+    let text = error.to_string();
+    if error.kind() == Kind::UnknownArgument && text.contains("://") {
+        // Not repeated: a connection may hold a password.
+        return Error::new(&codes::BAD_USAGE, "read", "the command line")
+            .because("there is a connection too many")
+            .hint("`syncline help` shows how it is written");
+    }
+    let paragraph = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect::<Vec<_>>();
+    let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
+    Error::new(code, "read", "the command line")
+        .because(paragraph.join(" ").trim_start_matches("error: "))
+        .hint(tip.unwrap_or("`syncline help` shows how it is written"))
 }

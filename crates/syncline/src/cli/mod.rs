@@ -116,7 +116,7 @@ impl Cli {
             Command::Status(command) => command.run(&session).await,
             Command::Dlq(command) => command.run(&session).await,
             Command::Connectors(command) => command.run(&session),
-            Command::Schema => schema::run(),
+            Command::Schema => schema::run(session.output),
         }
     }
 }

@@ -33,7 +33,12 @@ pub(crate) async fn show(pipelines: &[Pipeline], session: &Session) -> Result<En
     let mut blocked: Option<Error> = None;
     for pipeline in pipelines {
         let cx = Session::context(pipeline);
-        let prepared = prepare(pipeline, syncline_connectors::by_scheme, &cx).await?;
+        let prepared = tokio::select! {
+            prepared = prepare(pipeline, syncline_connectors::by_scheme, &cx) => prepared?,
+            () = session.stop.cancelled() => {
+                return Err(Error::new(&codes::INTERRUPTED, "plan", format!("`{}`", pipeline.id)).because("it was asked to stop"));
+            }
+        };
         print(&prepared, session.output);
         if let Some(blocker) = prepared.blocker() {
             blocked.get_or_insert_with(|| {
