@@ -316,30 +316,17 @@ fn a_run_that_is_killed_while_it_waits_to_publish_goes_on() {
             scene.pair.desk.syncline(&scene.command("2")).args(["--output", "json"]).run()
         });
         scene.change_source();
-        let holder = Holder::start(&scene.pair.to, &format!("LOCK TABLE {} IN SHARE MODE", way.name));
-        // The server may not have noticed yet that the life before is gone: only new sessions count.
-        let waits = |since: &str| {
-            format!(
-                "SELECT count(*) > 0 FROM pg_locks JOIN pg_stat_activity USING (pid)
-                 WHERE NOT granted AND relation = '{}'::regclass AND backend_start > '{since}'",
-                way.name
-            )
-        };
+        let lock = format!("LOCK TABLE {} IN SHARE MODE", way.name);
+        let mut holder = Some(Holder::start(&scene.pair.to, &lock));
         let mut lives = 0;
-        let mut holder = Some(holder);
         scene.run_to_the_end(|scene| {
             lives += 1;
             if lives == 3 {
                 drop(holder.take());
             }
-            let since = scene.pair.to.sql("SELECT clock_timestamp()");
-            let life = scene.pair.desk.syncline(&scene.command("2")).args(["--output", "json"]).start();
-            if lives == 3 {
-                return life.wait();
-            }
-            while scene.pair.to.sql(&waits(&since)) != "t" {
-                assert!(life.is_running(), "{}", life.stdout());
-            }
+            let program = scene.pair.desk.syncline(&scene.command("2")).args(["--output", "json"]);
+            let Some(holder) = &holder else { return program.run() };
+            let life = holder.holds_up(program);
             let status = scene.status().expect("there is a run");
             assert_eq!(status["state"], "running", "{status}");
             let text = scene.pair.desk.text(&["status"]).stdout;

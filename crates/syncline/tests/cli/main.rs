@@ -4,8 +4,13 @@
 //! the tables, and what is left behind.
 
 mod desk;
+mod ends;
+mod lite;
 mod tables;
 
 mod copy;
 mod kill;
+mod outages;
 mod publish;
+mod stop;
+mod twice;

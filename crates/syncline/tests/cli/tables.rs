@@ -1,7 +1,7 @@
 //! Two databases, their tables, and whether one holds what the other does.
 
 use syncline_testkit::{
-    process::Running,
+    process::{Program, Running},
     servers::{
         left_out,
         postgres::{self, Database, Postgres},
@@ -70,6 +70,21 @@ impl Holder {
         ));
         session.wait_for_line(|line| line.contains("held"));
         Holder { database: database.clone(), session }
+    }
+
+    /// Starts a program, and waits until a session of its own waits for a lock. Those of programs
+    /// before it may still do: a server that waits does not notice that its client is gone.
+    pub(crate) fn holds_up(&self, program: Program) -> Running {
+        let since = self.database.sql("SELECT clock_timestamp()");
+        let waiting = format!(
+            "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+             WHERE NOT granted AND datname = current_database() AND backend_start > '{since}'"
+        );
+        let run = program.start();
+        while self.database.sql(&waiting) == "0" {
+            assert!(run.is_running(), "it does not wait for the lock\n{}{}", run.stdout(), run.stderr());
+        }
+        run
     }
 }
 
