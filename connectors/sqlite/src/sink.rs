@@ -90,6 +90,13 @@ impl SqliteSink {
     }
 }
 
+impl Drop for SqliteSink {
+    /// Another may take over at once, whatever writers are left: the epoch keeps them from writing.
+    fn drop(&mut self) {
+        drop(self.0.held().take());
+    }
+}
+
 impl SinkShared {
     fn held(&self) -> MutexGuard<'_, Option<Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 use syncline_connect::{ColumnPlan, Finding, Target, TargetPlan, WriteMode};
 use syncline_sql::{Fit, Reconciled, bookkeeping, reconcile};
-use syncline_types::{Column, Error, Result, codes};
+use syncline_types::{Column, Error, LogicalType, Result, codes};
 
 use super::{Seen, Way, respelled, shape};
 use crate::{
@@ -106,6 +106,7 @@ pub(super) fn columns(target: &Target, seen: &Seen, plan: &mut TargetPlan) {
     let name = &target.name;
     let Some(table) = seen.fixed(target) else {
         for column in &target.schema.columns {
+            warn_of_text(target, column, plan);
             plan.columns.push(column_plan(column, column_type(column, &target.schema.dialect), None));
         }
         return;
@@ -149,6 +150,7 @@ pub(super) fn columns(target: &Target, seen: &Seen, plan: &mut TargetPlan) {
                     .hint(format!("Add the column there, or leave it out with drop: [{}]", column.name)),
             );
         }
+        warn_of_text(target, column, plan);
         let declared = shape::added(column, &target.schema.dialect, table);
         plan.columns.push(column_plan(column, declared, Some("added")));
     }
@@ -163,6 +165,18 @@ pub(super) fn columns(target: &Target, seen: &Seen, plan: &mut TargetPlan) {
                     .hint("Give it a default, or add it with a `set` step"),
             );
         }
+    }
+}
+
+/// A type that only its own system knows loses its meaning here.
+fn warn_of_text(target: &Target, column: &Column, plan: &mut TargetPlan) {
+    if column.logical == LogicalType::Opaque {
+        plan.findings.push(Finding::warning(format!(
+            "column `{}` of `{}`: SQLite has nothing like {}, so it is kept as the text that its source writes",
+            column.name,
+            target.name,
+            column.native.as_deref().unwrap_or("its type")
+        )));
     }
 }
 
