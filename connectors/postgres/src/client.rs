@@ -28,7 +28,7 @@ use crate::{
 /// of ours is ended for being slow; a policy that would hide rows is an error, not an empty result.
 const SETTINGS: &str = "SET client_encoding = 'UTF8'; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; \
     SET IntervalStyle = 'postgres'; SET extra_float_digits = 1; SET bytea_output = 'hex'; \
-    SET xmloption = 'content'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
+    SET xmloption = 'content'; SET lc_monetary = 'C'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
     SET lock_timeout = 0; SET row_security = off; SET search_path = pg_catalog; \
     SET standard_conforming_strings = on";
 

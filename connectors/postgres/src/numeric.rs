@@ -111,7 +111,8 @@ impl<'a> Wire<'a> {
         }
         let group_at = |weight: i32| {
             let place = i32::from(self.weight) - weight;
-            usize::try_from(place).ok().and_then(|place| self.groups().nth(place)).unwrap_or(0)
+            // By place, and not one after the other: there may be 36,000 of them.
+            usize::try_from(place).ok().and_then(|place| be16(self.digits, place * 2)).unwrap_or(0)
         };
         let start = out.len();
         for weight in (0..=i32::from(self.weight)).rev() {
@@ -179,6 +180,11 @@ pub(crate) fn encode_128(value: i128, scale: u8, out: &mut Vec<u8>) {
     write_groups(groups[first..count].iter().rev(), sign, count, groups_after_point, scale.into(), out);
 }
 
+/// The weight of the first of `count` groups.
+fn weight(count: usize, groups_after_point: i16) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX) - i32::from(groups_after_point) - 1
+}
+
 /// `count` groups in all stand before and after the point; trailing zero groups are left out.
 fn write_groups<'a>(
     groups: impl ExactSizeIterator<Item = &'a u16>,
@@ -188,7 +194,7 @@ fn write_groups<'a>(
     display_scale: u16,
     out: &mut Vec<u8>,
 ) {
-    let weight = i16::try_from(count).unwrap_or(i16::MAX) - groups_after_point - 1;
+    let weight = i16::try_from(weight(count, groups_after_point)).unwrap_or(i16::MAX);
     let (sign, weight) = if groups.len() == 0 { (POSITIVE, 0) } else { (sign, weight) };
     out.extend_from_slice(&u16::try_from(groups.len()).unwrap_or(u16::MAX).to_be_bytes());
     out.extend_from_slice(&weight.to_be_bytes());
@@ -256,7 +262,8 @@ pub(crate) fn encode_text(text: &str, out: &mut Vec<u8>) -> Option<()> {
         groups.pop();
     }
     let sign = if number.negative { NEGATIVE } else { POSITIVE };
-    if count >= 32_768 {
+    // The first group's weight is 16 bits, as is the count of those that are sent.
+    if weight(count, groups_after_point) > i16::MAX.into() || u16::try_from(groups.len()).is_err() {
         return None;
     }
     write_groups(groups.iter(), sign, count, groups_after_point, display_scale, out);
@@ -323,6 +330,18 @@ mod tests {
             assert_eq!(encode_text(bad, &mut out), None, "{bad}");
         }
         assert!(out.is_empty());
+    }
+
+    #[test]
+    fn the_largest_numbers_of_the_server_are_held() {
+        for text in [
+            format!("-{}.{}", "9".repeat(131_072), "7".repeat(16_383)),
+            format!("0.{}1", "0".repeat(16_382)),
+            format!("1{}", "0".repeat(131_071)),
+        ] {
+            assert!(through_text(&text) == text, "{}...", &text[..20]);
+        }
+        assert_eq!(encode_text(&format!("1{}", "0".repeat(131_072)), &mut vec![]), None);
     }
 
     #[test]

@@ -160,12 +160,16 @@ pub(crate) async fn types(client: &Client, target: &Target) -> Result<Types> {
             continue;
         };
         let sql = format!(
-            "SELECT t.typtype, (SELECT string_agg(enumlabel, E'\\x01') FROM pg_enum WHERE enumtypid = t.oid)
-             FROM pg_type t WHERE t.oid = to_regtype({})",
+            "WITH RECURSIVE chain(oid) AS (
+               SELECT to_regtype({})::oid
+               UNION SELECT t.typbasetype FROM chain JOIN pg_type t USING (oid) WHERE t.typtype = 'd')
+             SELECT 1, (SELECT string_agg(enumlabel, E'\\x01') FROM pg_enum WHERE enumtypid IN (SELECT oid FROM chain))
+             FROM chain WHERE oid IS NOT NULL LIMIT 1",
             quote_text(native)
         );
         let rows = client.texts(&sql, "look up type", native).await?;
         let entry = match rows.first().map(Vec::as_slice) {
+            // A domain over an enumeration has that one's labels.
             Some([_, labels]) => {
                 let known: Vec<&str> = labels.as_deref().unwrap_or_default().split('\u{1}').collect();
                 let missing = column.labels.iter().flatten().find(|label| !known.contains(&label.as_str()));

@@ -15,7 +15,7 @@ use crate::{
     plan::{Seen, Way, qualified_made, see},
     schema::{Table, describe, find},
     sink::{SinkShared, fenced, holds},
-    types::has_equality,
+    types::equal_is_same,
 };
 
 /// How long a publication waits for a lock before it lets others pass and is tried again: whoever
@@ -275,11 +275,15 @@ impl Publication<'_> {
         self.client.run_long(&format!("ANALYZE {staging}"), "take statistics of", self.name).await?;
         self.begin().await?;
         let distinct = |column: &str, left: &str, right: &str| {
-            let type_name = staged.columns.iter().find(|there| there.column.name == column);
-            let comparable =
-                type_name.and_then(|there| there.column.native.as_deref()).is_some_and(has_equality);
-            let (name, cast) = (Postgres.quote(column), if comparable { "" } else { "::text" });
-            Some(format!("{left}.{name}{cast} IS DISTINCT FROM {right}.{name}{cast}"))
+            let column =
+                staged.columns.iter().map(|there| &there.column).find(|there| there.name == column)?;
+            // Texts may be equal by a collation and still differ.
+            let by_value = column.collation.is_none() && column.native.as_deref().is_some_and(equal_is_same);
+            let name = Postgres.quote(&column.name);
+            Some(match by_value {
+                true => format!("{left}.{name} IS DISTINCT FROM {right}.{name}"),
+                false => format!("ROW({left}.{name})::text IS DISTINCT FROM ROW({right}.{name})::text"),
+            })
         };
         let mut statements = vec![];
         if way != Way::Insert {

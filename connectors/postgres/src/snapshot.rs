@@ -31,7 +31,7 @@ use crate::{
     dialect::{Postgres, qualified},
     error::translate,
     schema::{Listed, describe, find, list},
-    types::reads_as_text,
+    types::{reads_as_text, text_of},
 };
 
 /// A batch ends after so many rows or bytes, whichever comes first: large enough that nothing is
@@ -72,7 +72,10 @@ impl Source for PostgresSource {
             Predicate::And(parts) | Predicate::Or(parts) => {
                 parts.iter().all(|part| self.evaluates(stream, part))
             }
-            Predicate::IsNull { column, .. } => stream.schema.column(column).is_some(),
+            // A row of nothing but NULLs is one to the server, and a text to us.
+            Predicate::IsNull { column, .. } => {
+                stream.schema.column(column).is_some_and(|column| column.logical != L::Opaque)
+            }
             Predicate::Compare { column, op, .. } => stream.schema.column(column).is_some_and(|column| {
                 let equality = matches!(op, Comparison::Equal | Comparison::NotEqual);
                 match column.logical {
@@ -156,7 +159,7 @@ impl Source for PostgresSource {
             cx: self.cx.clone(),
             exporter,
             snapshot: snapshot.unwrap_or_default(),
-            checks_text: encoding.as_deref() != Some("UTF8"),
+            unencoded: encoding.as_deref() == Some("SQL_ASCII"),
             tables,
             idle: Mutex::default(),
         }))))
@@ -177,8 +180,8 @@ struct Shared {
     cx: Context,
     exporter: Client,
     snapshot: String,
-    /// Whether texts may be something else than UTF-8.
-    checks_text: bool,
+    /// Whether the database takes any bytes as text, so that some may be something else than UTF-8.
+    unencoded: bool,
     tables: BTreeMap<syncline_types::StreamName, Listed>,
     /// Connections in the snapshot that nobody reads from just now.
     idle: Mutex<Vec<Client>>,
@@ -200,8 +203,10 @@ impl Shared {
             return Ok(client);
         }
         let client = connect(&self.config, &self.cx).await?;
+        // Such a server would fail the whole COPY for one text that is not UTF-8.
+        let as_it_is = if self.unencoded { "; SET client_encoding = 'SQL_ASCII'" } else { "" };
         let sql = format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}",
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}{as_it_is}",
             quote_text(&self.snapshot)
         );
         let joined = client.run(&sql, "join the snapshot of", &self.config.place()).await;
@@ -312,7 +317,7 @@ impl Session for PostgresSession {
             .columns
             .iter()
             .map(|column| match reads_as_text(column.logical) {
-                true => format!("{}::text", Postgres.quote(&column.name)),
+                true => text_of(&Postgres.quote(&column.name)),
                 false => Postgres.quote(&column.name),
             })
             .collect();
@@ -325,7 +330,7 @@ impl Session for PostgresSession {
         let stream = client.answer("read table", &name, client.inner.copy_out(&sql)).await?;
         Ok(Box::new(PostgresReader {
             stream: Box::pin(stream),
-            decoder: RowDecoder::new(&schema.columns, shared.checks_text),
+            decoder: RowDecoder::new(&schema.columns, shared.unencoded),
             schema: schema.arrow(),
             building: None,
             held: None,

@@ -138,14 +138,44 @@ pub(crate) fn column_type(column: &Column) -> String {
     }
 }
 
-/// Whether `IS DISTINCT FROM` works on a type: `json`, `xml` and the geometric types have no equality
-/// that compares what they hold.
-pub(crate) fn has_equality(type_name: &str) -> bool {
-    let base = type_name.split('(').next().unwrap_or(type_name).trim_end_matches("[]");
-    !matches!(
-        base,
-        "json" | "xml" | "point" | "line" | "lseg" | "box" | "path" | "polygon" | "circle" | "txid_snapshot"
-    )
+/// A column read as the server's own text. A cast would ask whoever has made one from the type to
+/// text: `inet` says `10.0.0.1/32` then.
+pub(crate) fn text_of(column: &str) -> String {
+    format!("CASE num_nulls({column}) WHEN 0 THEN format('%s', {column}) END")
+}
+
+/// Whether two values of a type are the same as soon as they are equal. `1.0` and `1.00` are equal
+/// as `numeric`, as are `1 mon` and `30 days`, or `0` and `-0`; others, such as `json`, cannot be compared.
+pub(crate) fn equal_is_same(type_name: &str) -> bool {
+    let (name, rest) = type_name.split_once('(').unwrap_or((type_name, ""));
+    let after = rest.split_once(')').map_or("", |(_, after)| after);
+    match (name, after) {
+        // Of a fixed scale, so written in one way only.
+        ("numeric", _) => !rest.is_empty(),
+        ("time" | "timestamp", " without time zone" | " with time zone") => true,
+        (
+            "boolean"
+            | "smallint"
+            | "integer"
+            | "bigint"
+            | "oid"
+            | "text"
+            | "character varying"
+            | "character"
+            | "name"
+            | "bytea"
+            | "uuid"
+            | "date"
+            | "bit"
+            | "bit varying"
+            | "time without time zone"
+            | "time with time zone"
+            | "timestamp without time zone"
+            | "timestamp with time zone",
+            "",
+        ) => true,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -177,5 +207,26 @@ mod tests {
         assert_eq!(logical(oid::TIMESTAMP, 3), L::Timestamp { zoned: false, precision: 3 });
         assert_eq!(logical(oid::TIMESTAMPTZ, -1), L::TIMESTAMPTZ);
         assert_eq!(logical(869, -1), L::Opaque);
+    }
+
+    #[test]
+    fn only_types_with_one_form_of_each_value_are_compared_by_value() {
+        for same in
+            ["integer", "numeric(12,2)", "character(5)", "timestamp(3) with time zone", "date", "bit(3)"]
+        {
+            assert!(equal_is_same(same), "{same}");
+        }
+        for not in [
+            "numeric",
+            "double precision",
+            "interval",
+            "jsonb",
+            "json[]",
+            "integer[]",
+            "mood",
+            "timestamp(3)[]",
+        ] {
+            assert!(!equal_is_same(not), "{not}");
+        }
     }
 }

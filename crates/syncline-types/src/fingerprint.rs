@@ -15,9 +15,10 @@ pub enum Family {
     Text,
     /// Numbers by value: `1`, `1.0` and `1.00` are one.
     Number,
-    /// Floats as 64 bits; every NaN is one.
+    /// Floats as 64 bits, but every NaN is one, and so are 0 and -0: not every system keeps the sign.
     Float,
-    /// JSON by value: key order, blanks and the way a number is written do not count.
+    /// JSON by value, where a system normalises it: key order, blanks and the way a number is written do
+    /// not count.
     Json,
 }
 
@@ -30,6 +31,8 @@ impl Family {
         let float = |logical: L| matches!(logical, L::Float32 | L::Float64);
         match (source, target) {
             (L::Bool, L::Bool) => Family::Text,
+            // Where both keep what was written, even a doubled key has to be there.
+            (L::Json { normalized: false }, L::Json { normalized: false }) => Family::Text,
             (L::Json { .. }, L::Json { .. }) => Family::Json,
             (a, b) if number(a) && number(b) => Family::Number,
             (a, b) if float(a) && float(b) => Family::Float,
@@ -112,7 +115,8 @@ fn write_value(values: &Values<'_>, family: Family, row: usize, text: &mut Strin
 
 fn write_float(value: f64, out: &mut String) {
     use std::fmt::Write;
-    let bits = if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() };
+    // Adding 0 makes 0 of -0, and leaves all else as it is.
+    let bits = if value.is_nan() { f64::NAN.to_bits() } else { (value + 0.0).to_bits() };
     let _ = write!(out, "{bits:x}");
 }
 
@@ -193,6 +197,24 @@ mod tests {
         for (a, a_type, b, b_type) in cases {
             assert_eq!(hash(a, a_type, b_type), hash(b, b_type, a_type), "{a_type} and {b_type}");
         }
+    }
+
+    #[test]
+    fn zeros_are_one_and_so_is_every_nan() {
+        let quiet = f64::from_bits(0x7FF8_0000_0000_0001);
+        let floats = Float64Array::from(vec![0.0, -0.0, f64::NAN, quiet, f64::MIN_POSITIVE]);
+        let hashes = hash(Arc::new(floats), LogicalType::Float64, LogicalType::Float32);
+        assert_eq!((hashes[0], hashes[2]), (hashes[1], hashes[3]));
+        assert!(hashes[0] != hashes[2] && hashes[0] != hashes[4]);
+    }
+
+    #[test]
+    fn json_that_both_ends_keep_as_written_is_compared_as_written() {
+        let texts = || Arc::new(StringArray::from(vec![r#"{"a":1,"a":2}"#, r#"{"a": 2}"#]));
+        let written = hash(texts(), LogicalType::JSON, LogicalType::JSON);
+        assert_ne!(written[0], written[1]);
+        let by_value = hash(texts(), LogicalType::JSON, LogicalType::Json { normalized: true });
+        assert_eq!(by_value[0], by_value[1]);
     }
 
     #[test]

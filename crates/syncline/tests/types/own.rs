@@ -1,0 +1,78 @@
+//! A PostgreSQL end: tables of the matrix, and what one holds in the server's own text.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use syncline_testkit::servers::postgres::Database;
+
+use crate::matrix::Case;
+
+/// What a table's column `v` holds: its type, and by `id` the text of each value.
+pub(crate) type Column = (String, BTreeMap<i64, Option<String>>);
+
+/// The row that is NULL in every table.
+pub(crate) const NULL_ID: i64 = 0;
+
+fn text(literal: &str) -> String {
+    format!("'{}'", literal.replace('\'', "''"))
+}
+
+/// The statements that make types, for a database that is to have them.
+pub(crate) fn types(cases: &[Case]) -> String {
+    cases.iter().map(|case| format!("{};", case.preamble)).collect()
+}
+
+/// Makes one table a case: a NULL, and its values from 1 on.
+pub(crate) fn fill(database: &Database, cases: &[Case]) {
+    let mut sql = format!("{} BEGIN;", types(cases));
+    for Case { name, declared, values, .. } in cases {
+        sql.push_str(&format!("CREATE TABLE {name} (id int PRIMARY KEY, v {declared});"));
+        sql.push_str(&format!("INSERT INTO {name} VALUES ({NULL_ID}, NULL)"));
+        for (value, id) in values.iter().zip(1..) {
+            sql.push_str(&format!(", ({id}, {})", text(&value.literal)));
+        }
+        sql.push(';');
+    }
+    // All statements at once would be too much to read where one is wrong.
+    database.try_sql(&format!("{sql} COMMIT;")).unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// One form for all, whatever the database itself would show; types of the user are named in full.
+const SESSION: &str = "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres';
+    SET extra_float_digits = 1; SET bytea_output = 'hex'; SET lc_monetary = 'C'; SET search_path = pg_catalog;";
+
+/// All tables with a column `v`, by name.
+pub(crate) fn columns(database: &Database) -> BTreeMap<String, Column> {
+    let mut columns: BTreeMap<String, Column> = BTreeMap::new();
+    let found = lines(
+        database,
+        "SELECT json_build_array(c.relname, format_type(a.atttypid, a.atttypmod))
+         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND a.attname = 'v'",
+    );
+    for row in found {
+        columns.insert(string(&row[0]), (string(&row[1]), BTreeMap::new()));
+    }
+    // `format` asks the type itself, where a cast to text would cut the blanks of `char(n)`; a row of
+    // nothing but NULLs is none itself.
+    let reads = columns.keys().map(|name| {
+        format!(
+            "SELECT json_build_array('{name}', id, CASE num_nulls(v) WHEN 0 THEN format('%s', v) END) FROM public.{name};"
+        )
+    });
+    for row in lines(database, &reads.collect::<String>()) {
+        let id = row[1].as_i64().expect("every table has numbers for its rows");
+        let (_, values) = columns.get_mut(row[0].as_str().unwrap_or_default()).expect("it was asked for");
+        assert!(values.insert(id, row[2].as_str().map(str::to_owned)).is_none(), "{row} is there twice");
+    }
+    columns
+}
+
+fn lines(database: &Database, sql: &str) -> Vec<Value> {
+    let parse = |line| serde_json::from_str(line).expect("the server writes JSON");
+    database.sql(&format!("{SESSION} {sql}")).lines().map(parse).collect()
+}
+
+fn string(value: &Value) -> String {
+    value.as_str().expect("names are texts").to_owned()
+}
