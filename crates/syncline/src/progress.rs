@@ -11,7 +11,7 @@ use syncline_engine::{
 };
 use syncline_types::Error;
 
-use crate::output::{Output, bytes, count};
+use crate::output::{Output, bytes, count, duration};
 
 /// How often a line or object is printed where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -33,7 +33,6 @@ pub(crate) struct Progress {
     bars: MultiProgress,
     streams: Vec<Shown>,
     last: Instant,
-    began: Instant,
 }
 
 /// One stream as it is shown.
@@ -41,6 +40,8 @@ struct Shown {
     name: String,
     rows_estimate: Option<u64>,
     bar: Option<ProgressBar>,
+    /// When its first split was known.
+    began: Option<Instant>,
 }
 
 impl Progress {
@@ -52,32 +53,21 @@ impl Progress {
     ) -> Self {
         let streams = streams
             .into_iter()
-            .map(|(name, rows_estimate)| Shown { name, rows_estimate, bar: None })
+            .map(|(name, rows_estimate)| Shown { name, rows_estimate, bar: None, began: None })
             .collect();
-        let now = Instant::now();
-        Progress { output, pipeline: pipeline.to_owned(), bars, streams, last: now, began: now }
+        Progress { output, pipeline: pipeline.to_owned(), bars, streams, last: Instant::now() }
     }
 
     fn draw(&mut self, views: &[StreamView]) {
         for (shown, view) in self.streams.iter_mut().zip(views) {
-            shown.draw(view, &self.bars, self.began);
+            shown.draw(view, &self.bars);
         }
     }
 
     fn lines(&self, views: &[StreamView]) {
         for (shown, view) in self.streams.iter().zip(views) {
             if view.splits_known > 0 && view.phase == StreamPhase::Copying {
-                let of =
-                    shown.total(view).map(|total| format!(" of about {}", count(total))).unwrap_or_default();
-                eprintln!(
-                    "{}: {} rows{of}, {}, {} of {}{} chunks",
-                    shown.name,
-                    count(view.rows),
-                    bytes(view.bytes),
-                    view.splits_done,
-                    view.splits_known,
-                    if view.planned { "" } else { "+" },
-                );
+                eprintln!("{}: {}", shown.name, shown.sentence(view));
             }
         }
     }
@@ -109,19 +99,38 @@ impl Shown {
         self.rows_estimate.map(|rows| rows.max(view.rows))
     }
 
-    fn draw(&mut self, view: &StreamView, bars: &MultiProgress, began: Instant) {
+    /// Rows, bytes, rate and what is left.
+    fn sentence(&self, view: &StreamView) -> String {
+        let seconds = self.began.map_or(0.0, |began| began.elapsed().as_secs_f64());
+        let total = self.total(view);
+        let of = total.map(|total| format!(" of about {}", count(total))).unwrap_or_default();
+        let mut sentence = format!("{}{of} rows, {}", count(view.rows), bytes(view.bytes));
+        if view.planned && view.splits_done == view.splits_known {
+            return sentence + ", being published";
+        }
+        let rate = view.rows.saturating_sub(view.rows_resumed) as f64 / seconds;
+        if seconds > 0.0 && rate >= 1.0 {
+            sentence += &format!(", {} rows/s", count(rate as u64));
+            if let Some(left) = total.map(|total| total - view.rows).filter(|left| *left > 0) {
+                sentence += &format!(", about {} left", duration(left as f64 / rate));
+            }
+        }
+        sentence
+    }
+
+    fn draw(&mut self, view: &StreamView, bars: &MultiProgress) {
         if view.splits_known == 0 {
             return;
         }
-        let total = self.total(view);
+        let (total, sentence) = (self.total(view), self.sentence(view));
         let bar = self.bar.get_or_insert_with(|| {
             let bar = bars.add(match total {
                 Some(total) => ProgressBar::new(total),
                 None => ProgressBar::new_spinner(),
             });
             let template = match total {
-                Some(_) => "{prefix:20!} {bar:24} {pos:>11} rows {msg} ETA {eta}",
-                None => "{prefix:20!} {spinner} {pos:>11} rows {msg}",
+                Some(_) => "{prefix:20!} {bar:24} {msg}",
+                None => "{prefix:20!} {spinner} {msg}",
             };
             // The template is a constant; a default style is no harm should it ever be wrong.
             bar.set_style(
@@ -131,25 +140,24 @@ impl Shown {
             bar
         });
         if view.phase == StreamPhase::Published {
-            bar.finish_with_message(format!("{} published", bytes(view.bytes)));
-            return;
+            let (rows, size) = (count(view.rows), bytes(view.bytes));
+            return bar.finish_with_message(format!("{rows} rows, {size}, published"));
         }
         if let Some(total) = total {
             bar.set_length(total);
         }
         bar.set_position(view.rows);
-        let seconds = began.elapsed().as_secs_f64().max(0.001);
-        let new_rows = view.rows.saturating_sub(view.rows_resumed);
-        bar.set_message(format!(
-            "{} {} rows/s",
-            bytes(view.bytes),
-            count((new_rows as f64 / seconds) as u64)
-        ));
+        bar.set_message(sentence);
     }
 }
 
 impl Observer for Progress {
     fn progress(&mut self, views: &[StreamView]) {
+        for (shown, view) in self.streams.iter_mut().zip(views) {
+            if view.splits_known > 0 {
+                shown.began.get_or_insert_with(Instant::now);
+            }
+        }
         let terminal = self.output == Output::Text && !self.bars.is_hidden();
         let every = match self.output {
             _ if terminal => Duration::from_millis(100),
