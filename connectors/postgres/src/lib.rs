@@ -4,6 +4,7 @@ mod attached;
 mod client;
 mod config;
 mod decode;
+mod default;
 mod dialect;
 mod encode;
 mod error;

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use syncline_connect::{Action, ColumnPlan, Existing, Finding, Replace, Target, TargetPlan, WriteMode};
 use syncline_sql::{Dialect, Fit, bookkeeping, quote_text, reconcile};
-use syncline_types::{Column, DefaultValue, Error, LogicalType, Result, codes};
+use syncline_types::{Column, Error, LogicalType, Result, codes};
 
 use crate::{
     attached::{Attached, attached},
     client::Client,
+    default::default_sql,
     dialect::{NAME, Postgres, qualified},
     schema::{Table, describe, find},
     types::column_type,
@@ -575,8 +576,8 @@ fn definition(target: &Target, types: &Types, with_key: bool) -> String {
             if !column.nullable || target.key.contains(&column.name) {
                 part.push_str(" NOT NULL");
             }
-            if let Some(default) = &column.default {
-                part.push_str(&format!(" DEFAULT {}", default_sql(default, types.of(column))));
+            if let Some(default) = default_sql(column, target.schema.dialect == NAME, types.of(column)) {
+                part.push_str(&format!(" DEFAULT {default}"));
             }
             part
         })
@@ -585,13 +586,6 @@ fn definition(target: &Target, types: &Types, with_key: bool) -> String {
         parts.push(format!("PRIMARY KEY ({})", Postgres.list(&target.key)));
     }
     format!("({})", parts.join(", "))
-}
-
-fn default_sql(default: &DefaultValue, type_name: &str) -> String {
-    match default {
-        DefaultValue::Bool(value) => format!("'{value}'::{type_name}"),
-        DefaultValue::Number(text) | DefaultValue::Text(text) => format!("{}::{type_name}", quote_text(text)),
-    }
 }
 
 /// What is done when all rows have arrived, in words.

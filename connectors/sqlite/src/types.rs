@@ -7,6 +7,9 @@
 
 use syncline_types::{Column, LogicalType};
 
+/// What a column without a type is called, as in a STRICT table.
+pub(crate) const ANY: &str = "ANY";
+
 /// How SQLite converts what is stored in a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Affinity {
@@ -122,7 +125,13 @@ pub(crate) fn column_type(column: &Column, dialect: &str) -> String {
     let verbatim = column.native.as_deref().filter(|native| {
         dialect == crate::dialect::NAME && logical(native) == Some(column.logical) && can_be_written(native)
     });
-    verbatim.map_or_else(|| own_type(column.logical), str::to_owned)
+    // Numbers of a column without a type stay numbers; those of other systems may have more digits.
+    let loose = dialect == crate::dialect::NAME && column.native.as_deref() == Some(ANY);
+    match verbatim {
+        Some(native) => native.to_owned(),
+        None if loose && column.logical == LogicalType::Numeric => "NUMERIC".to_owned(),
+        None => own_type(column.logical),
+    }
 }
 
 /// As [`column_type`], for a table that only knows the types of a STRICT one.

@@ -7,7 +7,7 @@ use super::{Kind, Table};
 use crate::{
     config::Dates,
     dialect::{MAIN, qualified},
-    types::{is_date_like, logical},
+    types::{ANY, is_date_like, logical},
 };
 
 /// A column with what only SQLite has to know of it.
@@ -50,7 +50,7 @@ pub(super) fn read(
         if dates == Dates::Text && is_date_like(column.logical) {
             column.logical = LogicalType::TEXT;
         }
-        column.native = meaning.is_some().then(|| declared.clone());
+        column.native = Some(if meaning.is_some() { declared.clone() } else { ANY.into() });
         column.nullable = !required;
         column.default = default.as_deref().and_then(|text| constant_default(text, column.logical));
         column.generated = hidden > 1;

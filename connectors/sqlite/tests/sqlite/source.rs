@@ -266,7 +266,7 @@ async fn a_reader_is_dropped_in_the_middle_of_a_statement() {
     let mut stream = rig.stream("t").await;
     stream.name = StreamName::new("main", "endless");
     stream.order = SplitOrder::Whole;
-    stream.schema.columns = vec![Column::new("x", L::Int64)];
+    stream.schema.columns = vec![Column::new("x", L::Int64).native("ANY")];
     let read = read_of(stream, 10);
     let table = read_of(rig.stream("t").await, 10);
     let session = rig.source().await.begin(&[Arc::clone(&read), Arc::clone(&table)], 1).await.unwrap();

@@ -353,7 +353,7 @@ async fn a_column_without_a_type_means_what_it_holds() {
         let stream = rig.stream("t").await;
         assert_eq!(
             (stream.schema.columns[0].logical, &stream.schema.columns[0].native),
-            (logical, &None),
+            (logical, &Some("ANY".to_owned())),
             "{values}"
         );
         let read = crate::rig::read_of(stream, 10);

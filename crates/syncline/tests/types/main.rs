@@ -14,9 +14,11 @@ mod matrix;
 mod own;
 mod ran;
 
+mod defaults;
 mod encodings;
 mod equal;
 mod large;
+mod refused;
 mod routes;
 
 mod shapes;

@@ -1,6 +1,6 @@
 //! The program on all tables at once: what its plan says, what was rejected, and its verdict.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -62,6 +62,21 @@ impl Route<'_> {
         let told = planned.values().map(|planned| planned.warnings.len()).sum::<usize>();
         assert_eq!(told, all.len(), "each warning names its table: {all:#?}");
         planned
+    }
+
+    /// The tables that the plan refuses with this code, and no other.
+    pub(crate) fn blocked(&self, code: &str) -> BTreeSet<String> {
+        let ran = self.desk.run(&self.command(&["plan"], &[])).expect_code(1);
+        let plan = ran.of("plan").remove(0);
+        let mut blocked = BTreeSet::new();
+        for stream in list(&plan["streams"]) {
+            for finding in list(&stream["findings"]).iter().filter(|finding| finding["severity"] == "blocker")
+            {
+                assert_eq!(finding["code"], code, "{finding}");
+                blocked.insert(table(&stream["stream"]));
+            }
+        }
+        blocked
     }
 
     /// Copies all, and returns what was rejected.

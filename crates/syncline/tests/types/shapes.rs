@@ -1,4 +1,5 @@
-//! Tables of unusual shape, from PostgreSQL through a file of SQLite and back.
+//! Tables of unusual shape: from PostgreSQL through a file of SQLite and back, and from a file of SQLite's
+//! own.
 //!
 //! What is compared are whole rows as the server writes them. Between two PostgreSQL servers the same
 //! shapes are proved in `tests/cli/copy`.
@@ -14,6 +15,10 @@ use crate::{
     ran::{Rejected, Route, Verdict},
 };
 
+fn database() -> Database {
+    postgres::shared().database(&postgres::shared().create_database())
+}
+
 /// A table's way from one PostgreSQL database through a file into another.
 struct Trip {
     desk: Desk,
@@ -28,7 +33,6 @@ impl Trip {
         if left_out("postgres") {
             return None;
         }
-        let database = || postgres::shared().database(&postgres::shared().create_database());
         let desk = Desk::new();
         let file = File::new(desk.path(), "middle.db");
         let trip = Trip { from: database(), to: database(), file, desk };
@@ -210,4 +214,67 @@ fn tables_arrive_whatever_their_key() {
         .try_sql("INSERT INTO k_empty VALUES ('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', 1)")
         .expect_err("it is there");
     trip.to.try_sql("INSERT INTO k_empty VALUES (gen_random_uuid(), NULL)").expect_err("NULL is refused");
+}
+
+/// From a file of SQLite into PostgreSQL.
+#[test]
+fn tables_of_sqlite_arrive_whatever_they_are_like() {
+    if left_out("postgres") {
+        return;
+    }
+    let desk = Desk::new();
+    let (file, to) = (File::new(desk.path(), "from.db"), database());
+    file.sql(
+        "CREATE TABLE s_generated (id INTEGER PRIMARY KEY AUTOINCREMENT, a REAL, twice REAL AS (a * 2) VIRTUAL, kept TEXT AS ('a ' || a) STORED NOT NULL);
+         INSERT INTO s_generated (id, a) VALUES (1, 1.5), (70, -2);
+         CREATE TABLE s_keyless (a, b TEXT); INSERT INTO s_keyless VALUES (1, 'x'), (1, 'x'), (NULL, NULL);
+         CREATE TABLE s_no_rowid (b TEXT, a INT, v BLOB, PRIMARY KEY (a DESC, b)) WITHOUT ROWID;
+         INSERT INTO s_no_rowid VALUES ('é', 1, x'00'), ('E', 1, NULL), ('', -1, x'');
+         CREATE TABLE s_null_key (k TEXT PRIMARY KEY, v INT); INSERT INTO s_null_key VALUES (NULL, 1), (NULL, 2), ('a', 3);
+         CREATE TABLE s_nocase (k TEXT PRIMARY KEY COLLATE NOCASE NOT NULL, v INT); INSERT INTO s_nocase VALUES ('B', 1), ('a', 2), ('C', 3);
+         CREATE TABLE s_empty (v DECIMAL(3,1));
+         CREATE TABLE \"s_odd \"\" name's\" (\"select\" INT PRIMARY KEY, \"a b\" INT, [c] INT); INSERT INTO \"s_odd \"\" name's\" VALUES (1, 2, 3)",
+    );
+    let route = Route { desk: &desk, from: &file.url(), to: to.url(), glob: "s_*" };
+    for options in [&["--chunk-rows", "2"][..], &["--write", "overwrite", "--chunk-rows", "2"]] {
+        assert_eq!(route.copy(options), Rejected::new());
+        let verdicts = route.verify();
+        assert!(
+            verdicts.len() == 7 && verdicts.values().all(|found| *found == Verdict::EQUAL),
+            "{verdicts:?}"
+        );
+    }
+    for (query, expected) in [
+        ("TABLE s_generated ORDER BY id", "1|1.5|3|a 1.5\n70|-2|-4|a -2.0"),
+        ("SELECT count(*), count(a), pg_typeof(min(a)) FROM s_keyless", "3|2|bigint"),
+        ("TABLE s_no_rowid ORDER BY a, b COLLATE \"C\"", "|-1|\\x\nE|1|\né|1|\\x00"),
+        ("SELECT count(*), count(k) FROM s_null_key", "3|1"),
+        ("TABLE s_nocase ORDER BY v", "B|1\na|2\nC|3"),
+        ("SELECT count(*) FROM s_empty", "0"),
+        ("TABLE \"s_odd \"\" name's\"", "1|2|3"),
+        ("INSERT INTO s_generated (kept) VALUES ('') RETURNING id", "71"),
+    ] {
+        assert_eq!(to.sql(query), expected, "{query}");
+    }
+}
+
+/// Dates as programs keep them: with `dates=text` all of them arrive, as the text they are.
+#[test]
+fn dates_that_are_none_arrive_as_text_where_that_is_asked_for() {
+    if left_out("postgres") {
+        return;
+    }
+    let desk = Desk::new();
+    let (file, to) = (File::new(desk.path(), "from.db"), database());
+    file.sql(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v DATETIME);
+         INSERT INTO t VALUES (1, 1709164800), (2, '2024-02-29T10:00Z'), (3, 'soon'), (4, 2460369.5), (5, NULL), (6, '')",
+    );
+    let from = format!("{}?dates=text", file.url());
+    let route = Route { desk: &desk, from: &from, to: to.url(), glob: "t" };
+    assert_eq!((route.copy(&[]), route.verify().remove("t")), (Rejected::new(), Some(Verdict::EQUAL)));
+    assert_eq!(
+        to.sql("SELECT string_agg(v, '|' ORDER BY id), pg_typeof(min(v)) FROM t"),
+        "1709164800|2024-02-29T10:00Z|soon|2460369.5||text"
+    );
 }

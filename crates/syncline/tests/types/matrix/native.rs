@@ -2,6 +2,9 @@
 
 use super::{Copied, Native, REFUSED, UNREADABLE};
 
+/// PostgreSQL writes all digits of a numeric.
+const NUMBER_1E300: &str = "1000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000";
+
 /// All declared types of SQLite that mean something of their own.
 pub(crate) fn natives() -> Vec<Native> {
     [plain(), read_by_name(), dates(), without_type(), strict()].into_iter().flatten().collect()
@@ -195,9 +198,15 @@ fn without_type() -> Vec<Native> {
             .copied("REAL")
             .arrive(&[("1.5", "1.5"), ("5.0", "5")]),
         Native::new("n_any_numbers", "", "numeric")
-            .copied("NUMERIC_TEXT")
-            .rewritten("1", "1", "'1'")
-            .rewritten("2.5", "2.5", "'2.5'")
+            .copied("NUMERIC")
+            .arrive(&[
+                ("1", "1"),
+                ("2.5", "2.5"),
+                ("-9223372036854775808", "-9223372036854775808"),
+                ("1e300", NUMBER_1E300),
+            ])
+            // Kept as the number it is, in its shortest form.
+            .rewritten("5.0", "5", "5")
             .unreadable(&["-9e999"]),
         Native::new("n_any_texts", "", "text").copied("TEXT").arrive(&[("'1'", "1"), ("''", "")]),
         Native::new("n_any_blobs", "", "bytea").copied("BLOB").arrive(&[("x'00'", "\\x00")]),

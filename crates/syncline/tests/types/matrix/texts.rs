@@ -62,7 +62,7 @@ pub(super) fn cases() -> Vec<Case> {
             "it's",
             "sixty_three_bytes_sixty_three_bytes_sixty_three_bytes_sixty_thr",
         ]),
-        Case::opaque("t_single_char", "\"char\"", &["", "q", " ", "\\"]),
+        Case::opaque("t_single_char", "\"char\"", &["", "q", " ", "\\", "\\303"]),
         Case::new("t_bytea", "bytea", ("BLOB", Class::Blob), "bytea")
             .same(&["\\x", "\\x00", "\\x5c4e", "\\x270a", "\\xff00ff"])
             .same(&[&format!("\\x{every_byte}")]),
