@@ -138,14 +138,15 @@ fn sorted(value: serde_json::Value) -> serde_json::Value {
             Value::Object(entries.into_iter().collect())
         }
         Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+        // Digits and a power of ten: written out, a number could take any space.
         Value::Number(number) => {
-            let mut out = String::new();
-            match Digits::parse(&number.to_string()).map(Digits::normalized) {
-                // A scale this far off would be written out in full.
-                Some(digits) if digits.scale.unsigned_abs() < 1_000 => digits.write(&mut out),
-                _ => return Value::Number(number),
-            }
-            serde_json::from_str(&out).map_or(Value::Number(number), Value::Number)
+            let normal = Digits::parse(&number.to_string()).map(Digits::normalized).and_then(|number| {
+                let sign = if number.negative { "-" } else { "" };
+                let digits = std::str::from_utf8(&number.digits).ok().filter(|digits| !digits.is_empty());
+                serde_json::from_str(&format!("{sign}{}e{}", digits.unwrap_or("0"), -i64::from(number.scale)))
+                    .ok()
+            });
+            Value::Number(normal.unwrap_or(number))
         }
         other => other,
     }
@@ -197,6 +198,22 @@ mod tests {
         for (a, a_type, b, b_type) in cases {
             assert_eq!(hash(a, a_type, b_type), hash(b, b_type, a_type), "{a_type} and {b_type}");
         }
+    }
+
+    #[test]
+    fn numbers_in_json_are_compared_by_value_however_far_off() {
+        let written = ["[1e2000]", "[-0, 0.10]", "[1e-2000]", "{\"a\": \"\\u00e9\"}"];
+        let normalized = [
+            format!("[1{}]", "0".repeat(2000)),
+            "[0, 0.1]".into(),
+            format!("[0.{}1]", "0".repeat(1999)),
+            "{\"a\": \"é\"}".into(),
+        ];
+        let (json, jsonb) = (LogicalType::JSON, LogicalType::Json { normalized: true });
+        let left = hash(Arc::new(StringArray::from(written.to_vec())), json, jsonb);
+        let right = hash(Arc::new(StringArray::from(normalized.to_vec())), jsonb, json);
+        assert_eq!(left, right);
+        assert!((1..4).all(|at| left[0] != left[at]));
     }
 
     #[test]
