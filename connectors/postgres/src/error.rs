@@ -64,7 +64,8 @@ fn class(state: &SqlState) -> (&'static Code, Option<&'static str>) {
         "57014" => (&codes::TIMED_OUT, Some("The server's statement_timeout or somebody cancelled it")),
         "23505" => (&codes::DUPLICATE_KEY, None),
         "2BP01" => (&codes::TARGET_IN_USE, Some("`syncline plan` shows what is attached")),
-        "54000" => (&codes::VALUE_REFUSED, None),
+        // RAISE in a trigger is how a table's owner refuses a row.
+        "54000" | "P0001" => (&codes::VALUE_REFUSED, None),
         "0A000" | "42601" => (&codes::SERVER_REFUSED, None),
         code => match code.get(..2).unwrap_or_default() {
             "08" => (&codes::UNREACHABLE, None),
@@ -108,6 +109,7 @@ fn data_reason(state: &str) -> &'static str {
         "23514" => "a check constraint is not met",
         "23P01" => "an exclusion constraint is not met",
         "54000" => "a value is larger than the server can handle there",
+        "P0001" => "a trigger or function at the server refuses it",
         "42601" => "the server does not understand the statement",
         _ => "the server refuses a value",
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use syncline_connect::{Action, ColumnPlan, Existing, Finding, Replace, Target, TargetPlan, WriteMode};
 use syncline_sql::{Dialect, Fit, bookkeeping, quote_text, reconcile};
-use syncline_types::{Column, Error, LogicalType, Result, codes};
+use syncline_types::{Column, Error, ErrorKind, LogicalType, Result, codes};
 
 use crate::{
     attached::{Attached, attached},
@@ -59,11 +59,21 @@ pub(crate) async fn see(client: &Client, target: &Target) -> Result<Seen> {
     let table_name = qualified(&target.name, &client.config.schema);
     let has_rows = client
         .text(&format!("SELECT 1 FROM {table_name} LIMIT 1"), "look for rows in", &name)
-        .await?
+        .await
+        .map_err(|error| grant_select(error, client, &table_name))?
         .is_some();
     let attached = attached(client, &table, ours).await?;
     let checks = checks(client, table.listed.oid, &name).await?;
     Ok(Seen { table: Some(table), ours, has_rows, attached, checks })
+}
+
+/// Whether there are rows decides what may be done, so this one grant cannot wait for the others.
+fn grant_select(error: Error, client: &Client, table: &str) -> Error {
+    let user = client.config.user.as_deref().map_or("the user that connects".to_owned(), |user| Postgres.quote(user));
+    match error.kind() {
+        ErrorKind::Permission => error.hint(format!("Run: GRANT SELECT ON {table} TO {user}")),
+        _ => error,
+    }
 }
 
 async fn made_by_us(client: &Client, oid: u32, name: &str) -> Result<bool> {

@@ -66,6 +66,8 @@ pub struct Code {
     pub retry: Retry,
     /// One line for the list of codes in the documentation.
     pub title: &'static str,
+    /// What to do where an error has no hint of its own: a sentence without its full stop.
+    pub advice: &'static str,
 }
 
 impl fmt::Display for Code {
@@ -150,6 +152,11 @@ impl Error {
     /// The hint alone.
     pub fn hint_text(&self) -> Option<&str> {
         self.0.hint.as_deref()
+    }
+
+    /// What the user can do: the hint, else what always helps against this code.
+    pub fn advice(&self) -> &str {
+        self.hint_text().unwrap_or(self.0.code.advice)
     }
 
     /// What was attempted, on what, and why it failed: the message without hint and code.

@@ -38,12 +38,15 @@ impl Output {
     /// Prints why it ended badly.
     pub(crate) fn error(self, error: &Error) {
         match self {
-            Output::Text => print(&mut std::io::stderr(), &format!("error: {error}")),
+            Output::Text => print(
+                &mut std::io::stderr(),
+                &format!("error: {}. {} [{}]", error.sentence(), error.advice(), error.code()),
+            ),
             Output::Json => self.object(&json!({
                 "event": "error",
                 "code": error.code().to_string(),
                 "message": error.sentence(),
-                "hint": error.hint_text(),
+                "hint": error.advice(),
             })),
         }
     }

@@ -45,6 +45,7 @@ pub(crate) async fn show(pipelines: &[Pipeline], session: &Session) -> Result<En
                 // A blocker is a failure of the plan, whatever its kind would mean elsewhere.
                 Error::new(&codes::PLAN_BLOCKED, "plan to run", format!("`{}`", pipeline.id))
                     .because(blocker.sentence())
+                    .hint(blocker.advice())
             });
         }
         drop(prepared);
