@@ -75,7 +75,11 @@ impl Desk {
     }
 
     /// Takes note of what was said.
+    ///
+    /// # Panics
+    /// If the program did.
     pub(crate) fn hear(&self, finished: Finished) -> Finished {
+        assert!(!finished.stderr.contains("panicked at") && finished.code != Some(101), "{finished}");
         self.printed.borrow_mut().extend([finished.stdout.clone(), finished.stderr.clone()]);
         finished
     }
@@ -152,7 +156,7 @@ impl Ran {
         );
         let text = |name: &str| last[name].as_str().unwrap_or_default().to_owned();
         let failed = Failed { message: text("message"), hint: text("hint") };
-        assert!(!failed.message.is_empty(), "{}", ran.finished);
+        assert!(!failed.message.is_empty() && ran.finished.stderr.is_empty(), "{}", ran.finished);
         failed
     }
 
@@ -178,6 +182,12 @@ impl Failed {
                 "`{word}` is neither in the message nor in the hint: {self:?}"
             );
         }
+        self
+    }
+
+    /// Fails without a hint.
+    pub(crate) fn hinted(self) -> Self {
+        assert!(!self.hint.is_empty(), "no hint: {self:?}");
         self
     }
 

@@ -10,7 +10,14 @@ mod tables;
 
 mod copy;
 mod kill;
+mod letters;
+mod made;
 mod outages;
 mod publish;
+mod refused;
+mod sqlite;
+mod steps;
 mod stop;
+mod tls;
 mod twice;
+mod verify;

@@ -146,6 +146,20 @@ pub(crate) fn nothing_left(database: &Database) {
     );
 }
 
+/// All that stands in a database, to see whether anything was changed.
+pub(crate) fn content(database: &Database) -> String {
+    let tables = database.sql(
+        "SELECT oid::regclass FROM pg_class WHERE relkind = 'r' AND relnamespace NOT IN
+           ('pg_catalog'::regnamespace, 'information_schema'::regnamespace, 'pg_toast'::regnamespace) ORDER BY 1",
+    );
+    let digests =
+        tables.lines().map(|table| format!("{table}: {}", digest(database, &format!("TABLE {table}"))));
+    // pg_dump puts a random word around what it writes.
+    let definitions = database.definitions();
+    let definitions = definitions.lines().filter(|line| !line.contains("restrict")).map(str::to_owned);
+    definitions.chain(digests).collect::<Vec<_>>().join("\n")
+}
+
 /// A table of many types with rows numbered from 1.
 pub(crate) fn orders(rows: u64) -> String {
     format!(

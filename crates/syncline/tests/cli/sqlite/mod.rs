@@ -1,0 +1,5 @@
+//! What is particular to SQLite files.
+
+mod kill;
+mod readers;
+mod trouble;
