@@ -26,6 +26,8 @@ pub(crate) struct PgColumn {
     pub(crate) pg_type: PgType,
     /// `a` or `d` for an identity column.
     pub(crate) identity: Option<char>,
+    /// Whether it is a domain over an enumeration. The server has no operators between two of those.
+    pub(crate) enum_domain: bool,
     /// Whether the default draws from a sequence that belongs to the column.
     pub(crate) serial: bool,
 }
@@ -60,7 +62,10 @@ impl Table {
     }
 
     pub(crate) fn order(&self) -> SplitOrder {
-        match (self.keys.first(), self.listed.kind) {
+        let compares =
+            |name: &String| !self.columns.iter().any(|there| there.column.name == *name && there.enum_domain);
+        let key = self.keys.iter().find(|key| key.columns.iter().all(compares));
+        match (key, self.listed.kind) {
             (Some(key), _) => SplitOrder::Key(key.columns.clone()),
             (None, 'r' | 'p' | 'm') => SplitOrder::Place,
             (None, _) => SplitOrder::Whole,
@@ -180,7 +185,7 @@ fn columns_sql(oids: &str) -> String {
                 CASE WHEN base.oid IS NULL THEN a.atttypmod ELSE base.modifier END,
                 a.attnotnull OR coalesce(base.not_null, false),
                 a.attgenerated, a.attidentity, pg_get_expr(d.adbin, d.adrelid),
-                t.typtype = 'e',
+                t.typtype = 'e', base.oid IS NOT NULL,
                 (SELECT string_agg(e.enumlabel, E'\\x01' ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid),
                 pg_get_serial_sequence(a.attrelid::regclass::text, a.attname) IS NOT NULL,
                 (SELECT collname FROM pg_collation WHERE oid = a.attcollation AND collname <> 'default')
@@ -252,7 +257,7 @@ fn read_column(row: Vec<Option<String>>) -> Option<(u32, PgColumn)> {
     let (table, name, native) = (next()?, next()?, next()?);
     let (base, modifier, required) = (next()?, next()?, next()? == "t");
     let (generated, identity, default) = (next().unwrap_or_default(), next().unwrap_or_default(), next());
-    let (is_enum, labels) = (next()? == "t", next());
+    let (is_enum, is_domain, labels) = (next()? == "t", next()? == "t", next());
     let (owns_sequence, collation) = (next()? == "t", next());
     let pg_type = PgType { oid: base.parse().ok()?, modifier: modifier.parse().ok()?, is_enum };
     let identity = identity.chars().next();
@@ -268,7 +273,10 @@ fn read_column(row: Vec<Option<String>>) -> Option<(u32, PgColumn)> {
         labels: labels.map(|labels| labels.split('\u{1}').map(str::to_owned).collect()),
         collation,
     };
-    Some((table.parse().ok()?, PgColumn { column, pg_type, identity, serial }))
+    Some((
+        table.parse().ok()?,
+        PgColumn { column, enum_domain: is_enum && is_domain, pg_type, identity, serial },
+    ))
 }
 
 fn read_key(row: Vec<Option<String>>) -> Option<(u32, Key)> {

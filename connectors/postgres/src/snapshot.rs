@@ -217,6 +217,15 @@ impl Shared {
         }
     }
 
+    /// Asks how a table is to be cut. Not over the connection that exported the snapshot: one statement
+    /// that fails would end it, and with it all other streams.
+    async fn ask(&self, sql: &str, name: &str) -> Result<Vec<Vec<Option<String>>>> {
+        let client = self.connection().await?;
+        let rows = client.texts(sql, "cut into chunks the table", name).await?;
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(client);
+        Ok(rows)
+    }
+
     fn listed(&self, read: &Read) -> Result<&Listed> {
         self.tables.get(&read.stream.name).ok_or_else(|| {
             Error::new(&codes::BROKEN_INVARIANT, "read table", &read.stream.name)
@@ -393,9 +402,6 @@ impl KeySplitter {
     /// The key of the row that is the chunk's last; `None` when fewer are left.
     async fn bound(&self, after: Option<&Vec<String>>) -> Result<Option<Vec<String>>> {
         let shared = &self.shared;
-        if shared.exporter.inner.is_closed() {
-            return Err(shared.lost());
-        }
         let (schema, key) = (&self.read.stream.schema, key(&self.read)?);
         let range = KeyRange { after: after.cloned(), upto: None };
         let condition = key_range_condition(&Postgres, schema, key, &range).ok_or_else(garbled)?;
@@ -414,7 +420,7 @@ impl KeySplitter {
             self.chunk - 1
         );
         let name = self.read.stream.name.to_string();
-        let rows = shared.exporter.texts(&sql, "cut into chunks the table", &name).await;
+        let rows = shared.ask(&sql, &name).await;
         let rows =
             rows.map_err(|error| if shared.exporter.inner.is_closed() { shared.lost() } else { error })?;
         rows.into_iter()
@@ -455,7 +461,7 @@ impl PageSplitter {
              ORDER BY c.oid"
         );
         let name = self.read.stream.name.to_string();
-        let rows = self.shared.exporter.texts(&sql, "cut into chunks the table", &name).await?;
+        let rows = self.shared.ask(&sql, &name).await?;
         let mut splits = vec![];
         for row in rows {
             let [Some(table), Some(kind), Some(pages), Some(rows)] = row.as_slice() else {

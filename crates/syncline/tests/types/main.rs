@@ -17,6 +17,7 @@ mod ran;
 mod defaults;
 mod encodings;
 mod equal;
+mod keys;
 mod large;
 mod refused;
 mod routes;
