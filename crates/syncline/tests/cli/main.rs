@@ -9,10 +9,14 @@ mod lite;
 mod tables;
 
 mod copy;
+mod full;
 mod kill;
 mod letters;
+mod limits;
 mod made;
 mod outages;
+mod output;
+mod plan;
 mod publish;
 mod refused;
 mod sqlite;
