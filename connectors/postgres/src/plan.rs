@@ -69,7 +69,11 @@ pub(crate) async fn see(client: &Client, target: &Target) -> Result<Seen> {
 
 /// Whether there are rows decides what may be done, so this one grant cannot wait for the others.
 fn grant_select(error: Error, client: &Client, table: &str) -> Error {
-    let user = client.config.user.as_deref().map_or("the user that connects".to_owned(), |user| Postgres.quote(user));
+    let user = client
+        .config
+        .user
+        .as_deref()
+        .map_or("the user that connects".to_owned(), |user| Postgres.quote(user));
     match error.kind() {
         ErrorKind::Permission => error.hint(format!("Run: GRANT SELECT ON {table} TO {user}")),
         _ => error,
@@ -221,6 +225,7 @@ pub(crate) async fn plan(client: &Client, target: &Target) -> Result<TargetPlan>
     check_decisions(target, &seen, &mut plan);
     check_columns(target, &seen, &types, &mut plan);
     check_key(target, &seen, &mut plan);
+    check_key_types(target, &seen, &types, &mut plan);
     let way = seen.way(target);
     prepare(client, target, &seen, &types, way, &mut plan);
     publish(target, &seen, way, &mut plan);
@@ -234,15 +239,39 @@ fn blocker(plan: &mut TargetPlan, error: Error) {
 /// The longest name that PostgreSQL keeps whole.
 const NAME_BYTES_MAX: usize = 63;
 
+/// PostgreSQL's own limit.
+const COLUMNS_MAX: usize = 1_600;
+
+/// Columns that every table has already.
+const SYSTEM_COLUMNS: &[&str] = &["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
+
 fn check_name(target: &Target, plan: &mut TargetPlan) {
-    let names = target.schema.columns.iter().map(|column| &column.name).chain([&target.name.table]);
-    for name in names.filter(|name| name.len() > NAME_BYTES_MAX || name.contains('\0')) {
-        blocker(
-            plan,
-            Error::new(&codes::NAME_TAKEN, "use the name", format!("`{name}`"))
-                .because(format!("PostgreSQL keeps {NAME_BYTES_MAX} bytes of a name and would cut it"))
-                .hint("Give it a shorter one with `rename`, or the stream with `to`"),
-        );
+    let columns = &target.schema.columns;
+    let names = columns.iter().map(|column| &column.name).chain([&target.name.table]);
+    let taken = |name: &str, reason: String| {
+        Error::new(&codes::NAME_TAKEN, "use the name", format!("`{name}`"))
+            .because(reason)
+            .hint("Give it another one with `rename`, or the stream with `to`")
+    };
+    for name in names {
+        if name.len() > NAME_BYTES_MAX || name.contains('\0') {
+            let reason = format!("PostgreSQL keeps {NAME_BYTES_MAX} bytes of a name and would cut it");
+            blocker(plan, taken(name, reason));
+        } else if name.is_empty() {
+            blocker(plan, taken(name, "PostgreSQL has no empty names".to_owned()));
+        }
+    }
+    for column in columns.iter().filter(|column| SYSTEM_COLUMNS.contains(&column.name.as_str())) {
+        let reason = "every table of PostgreSQL has a column of its own with that name";
+        blocker(plan, taken(&column.name, reason.to_owned()));
+    }
+    if columns.len() > COLUMNS_MAX {
+        let error =
+            Error::new(&codes::UNSUPPORTED, "write to", format!("`{}`", target.name)).because(format!(
+                "a table of PostgreSQL has at most {COLUMNS_MAX} columns, and these are {}",
+                columns.len()
+            ));
+        blocker(plan, error.hint("Leave some out with a `drop` step"));
     }
     if bookkeeping::is_ours(&target.name.table) {
         blocker(
@@ -498,6 +527,25 @@ fn check_key(target: &Target, seen: &Seen, plan: &mut TargetPlan) {
                     target.key.join(", ")
                 ))
                 .hint("Create a unique index over NOT NULL columns, or name another key"),
+        );
+    }
+}
+
+/// A table that is made has the stream's key, and values of `json` cannot be compared.
+fn check_key_types(target: &Target, seen: &Seen, types: &Types, plan: &mut TargetPlan) {
+    if seen.table.is_some() && !seen.new_shape(target) {
+        return;
+    }
+    let keyed = target.key.iter().filter_map(|name| target.schema.column(name));
+    for column in keyed.filter(|column| types.of(column) == "json") {
+        blocker(
+            plan,
+            Error::new(&codes::UNMAPPED_TYPE, "create key of", format!("`{}`", target.name))
+                .because(format!("`{}` becomes json, which PostgreSQL has no keys of", column.name))
+                .hint(format!(
+                    "Add a step `cast: {{ {}: text }}`, or name another key with --key",
+                    column.name
+                )),
         );
     }
 }

@@ -278,3 +278,31 @@ fn dates_that_are_none_arrive_as_text_where_that_is_asked_for() {
         "1709164800|2024-02-29T10:00Z|soon|2460369.5||text"
     );
 }
+
+/// Names and widths that a file of SQLite may have and PostgreSQL may not: the plan says so.
+#[test]
+fn shapes_that_postgres_does_not_have_are_refused() {
+    if left_out("postgres") {
+        return;
+    }
+    let desk = Desk::new();
+    let (file, to) = (File::new(desk.path(), "from.db"), database());
+    let many: Vec<String> = (0..1601).map(|at| format!("c{at} INT")).collect();
+    file.sql(&format!(
+        "CREATE TABLE s_system (id INTEGER PRIMARY KEY, xmin INT); CREATE TABLE s_ctid (ctid TEXT); CREATE TABLE s_empty (\"\" INT);
+         CREATE TABLE s_good (rowid TEXT, oid TEXT, _rowid_ TEXT); INSERT INTO s_good VALUES ('a', 'b', 'c'), ('a', 'b', 'c');
+         CREATE TABLE s_most ({}); INSERT INTO s_most DEFAULT VALUES; CREATE TABLE s_wide ({})",
+        many[1..].join(", "),
+        many.join(", ")
+    ));
+    let from = file.url();
+    let route = |glob| Route { desk: &desk, from: &from, to: to.url(), glob };
+    for (table, code) in
+        [("s_system", "SYN-3006"), ("s_ctid", "SYN-3006"), ("s_empty", "SYN-3006"), ("s_wide", "SYN-6002")]
+    {
+        assert_eq!(route(table).blocked(code).into_iter().collect::<Vec<_>>(), [table]);
+    }
+    assert_eq!(route("s_{good,most}").copy(&[]), Rejected::new());
+    assert!(route("s_{good,most}").verify().values().all(|found| *found == Verdict::EQUAL));
+    assert_eq!(to.sql("SELECT count(*), max(rowid), max(oid), max(_rowid_) FROM s_good"), "2|a|b|c");
+}
