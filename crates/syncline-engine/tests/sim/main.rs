@@ -7,12 +7,14 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "this is a test, in several files")]
 
+mod conformance;
 mod process;
 mod scenario;
 mod sink;
 mod source;
 mod store;
 mod world;
+mod writer;
 
 use scenario::{Scenario, Verdict};
 use world::Mistake;

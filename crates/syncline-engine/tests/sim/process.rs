@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use syncline_connect::{Action as TargetAction, Read, Replace, Target};
+use syncline_connect::{Read, Replace, Sink, Target};
 use syncline_engine::{
     core::{Action, Answer, Core, Ending, Event, Job, LaneAction, Scope, Step, StreamAction},
     shell::{LaneState, StreamState, StreamWork, Work},
@@ -48,18 +48,18 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 
 impl Process {
     pub(crate) fn start(world: &Shared, job: Job, chunk_rows: u64) -> Self {
-        let streams = {
+        let mut streams: Vec<StreamWork> = {
             let world = world.get();
-            world
-                .tables
-                .iter()
-                .enumerate()
-                .map(|(number, table)| stream_work(number, table, chunk_rows))
-                .collect()
+            let tables = world.tables.iter().enumerate();
+            tables.map(|(number, table)| stream_work(number, table, chunk_rows)).collect()
         };
         let state = world.get().states.len() - 1;
         let sink = SimSink::new(world);
         let me = sink.me();
+        let targets: Vec<Arc<Target>> = streams.iter().map(|stream| Arc::clone(&stream.target)).collect();
+        for (stream, plan) in streams.iter_mut().zip(now(sink.plan(&targets)).unwrap()) {
+            stream.before = plan.before;
+        }
         let work = Work::new(
             "p".into(),
             ("sim:".into(), "sim:".into()),
@@ -105,9 +105,9 @@ impl Process {
         self.core.ending()
     }
 
-    /// Whether it has taken the target's lock.
-    pub(crate) fn has_begun(&self) -> bool {
-        self.core.epoch() > 0
+    /// Whether it has begun to copy, and needs the target's lock no more.
+    pub(crate) fn copies(&self) -> bool {
+        self.core.snapshots() > 0
     }
 
     pub(crate) fn explain(&self) -> String {
@@ -130,10 +130,7 @@ impl Process {
 
     /// Its connection to the target's lock breaks, and it does not know yet.
     pub(crate) fn lose_lock(&self) {
-        let mut world = self.world.get();
-        if world.target.holder == Some(self.me) {
-            world.target.holder = None;
-        }
+        self.world.get().target.let_go(self.me);
     }
 
     fn perform(&mut self, scope: Scope, action: Action) -> Result<Answer> {
@@ -203,6 +200,9 @@ impl Process {
             (Mistake::SplitsForgotten, _, Action::Stream(StreamAction::PlanSplit { after: Some(_) })) => {
                 self.world.get().dice.chance(200).then_some(Ok(Answer::Planned(None)))
             }
+            (Mistake::NotLockedAgain, _, Action::Lock { .. }) if self.core.epoch() > 0 => {
+                Some(Ok(Answer::Epoch(self.core.epoch())))
+            }
             (Mistake::SnapshotsMixed, _, Action::Stream(StreamAction::ResetTarget)) => Some(Ok(Answer::Done)),
             (
                 Mistake::LettersAfterCommit,
@@ -231,14 +231,8 @@ impl Process {
     }
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.lose_lock();
-    }
-}
-
 fn stream_work(number: usize, table: &super::world::SourceTable, chunk_rows: u64) -> StreamWork {
-    let stream = stream(number, table.keyed);
+    let stream = Arc::new(stream(number, table.keyed));
     let columns = stream.schema.columns.iter().map(|column| column.name.clone()).collect();
     let target = Target {
         stream: number as u32,
@@ -251,16 +245,10 @@ fn stream_work(number: usize, table: &super::world::SourceTable, chunk_rows: u64
         replace: Replace::Auto,
         overwrite_said: true,
     };
-    let stage = TargetAction {
-        verb: "create",
-        object: "stage".into(),
-        detail: String::new(),
-        statement: String::new(),
-    };
     StreamWork {
         chain: Arc::new(Chain::bind(&[], &stream.schema, None).unwrap()),
         read: Arc::new(Read { stream, columns, filter: None, chunk_rows }),
         target: Arc::new(target),
-        before: vec![stage],
+        before: vec![],
     }
 }

@@ -1,13 +1,15 @@
 //! One seed's world, processes and oracle.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use syncline_connect::WriteMode;
 use syncline_engine::core::{Ending, Job, OnError, Refusal, RetryPolicy, StreamJob};
+use syncline_testkit::conformance::Row;
+use syncline_types::ErrorKind;
 
 use super::{
     process::Process,
-    world::{Dice, Mistake, Row, Shared, SourceTable, State, World},
+    world::{Dice, Mistake, Rows, Shared, SourceTable, State, Table, Target, World, table_name},
 };
 
 #[derive(Clone, Debug)]
@@ -59,11 +61,14 @@ impl Scenario {
         let mut world = World { mistake: self.mistake, states: vec![State::default()], ..World::default() };
         world.target.transactional = self.transactional;
         if self.on_error == OnError::DeadLetter {
-            world.target.refuses = (0..dice.below(120)).map(|_| dice.below(1_000) as i64).collect();
+            world.target.refused_values = (0..dice.below(120)).map(|_| dice.below(1_000) as i64).collect();
         }
-        for number in 0..1 + dice.below(3) {
+        for number in 0..1 + dice.below(3) as usize {
             let table = self.table(&mut dice);
-            world.target.visible.insert(number as u32, table.before.clone());
+            // A table that rows are added to has no key: whoever begins anew on purpose adds them twice.
+            let keyed = table.keyed && table.write != WriteMode::Append;
+            let rows = table.before.clone();
+            world.target.tables.insert(table_name(number), Table { keyed, rows });
             world.tables.push(table);
         }
         world.dice = dice;
@@ -71,8 +76,8 @@ impl Scenario {
     }
 
     fn table(&self, dice: &mut Dice) -> SourceTable {
-        let rows: BTreeMap<i64, i64> =
-            (0..dice.below(40)).map(|_| (dice.below(100) as i64, dice.below(1_000) as i64)).collect();
+        let rows: Rows =
+            (0..dice.below(40)).map(|_| (dice.below(100) as i64, Some(dice.below(1_000) as i64))).collect();
         if !self.transactional {
             // Applies by key and stages nothing: every mode comes to the same.
             return SourceTable {
@@ -87,7 +92,7 @@ impl Scenario {
         }
         let write = [WriteMode::Overwrite, WriteMode::Append, WriteMode::Merge][dice.below(3) as usize];
         let keyed = write == WriteMode::Merge || dice.chance(600);
-        let before = (0..dice.below(5)).map(|key| (90 + key as i64, -1)).collect();
+        let before = (0..dice.below(5)).map(|key| (90 + key as i64, Some(-1))).collect();
         SourceTable {
             keyed,
             write,
@@ -164,6 +169,9 @@ impl Scenario {
                 _ if crashed => {}
                 Some(Ending::Refused(Refusal::StateLost)) => restart = true,
                 Some(Ending::Refused(refusal)) => return Err(format!("refused to begin: {refusal:?}")),
+                Some(Ending::Failed(failure)) if failure.kind == ErrorKind::Fenced => {
+                    return Err("it was fenced off, and nobody had taken over".into());
+                }
                 Some(_) if !crashing => return Err(format!("it did not finish: {}", process.explain())),
                 _ => {}
             }
@@ -171,7 +179,7 @@ impl Scenario {
             if self.loses_state && number == 3 {
                 world.get().state().run = None;
             }
-            if crashed && self.zombie && number == 5 && process.has_begun() {
+            if crashed && self.zombie && number == 5 && process.copies() {
                 // It lives on without its lock; another machine with a state of its own takes over.
                 process.lose_lock();
                 world.get().states.push(State::default());
@@ -220,19 +228,21 @@ impl Scenario {
         if let Some(wrong) = &world.wrong {
             return Err(wrong.clone());
         }
-        if !world.target.staging.is_empty() {
-            return Err("staging is left over".into());
-        }
-        if world.target.checkpoint.run.is_some() || !world.target.checkpoint.splits.is_empty() {
-            return Err("checkpoints are left over".into());
+        for pipeline in world.target.pipelines.values() {
+            if !pipeline.staging.is_empty() {
+                return Err("staging is left over".into());
+            }
+            if pipeline.progress.run.is_some() || !pipeline.progress.splits.is_empty() {
+                return Err("checkpoints are left over".into());
+            }
         }
         let run = state.run.as_ref().map(|run| run.run.clone()).unwrap_or_default();
         for (number, table) in world.tables.iter().enumerate() {
             let id = number as u32;
-            let got = sorted(world.target.visible[&id].clone());
+            let got = sorted(world.target.tables[&table_name(number)].rows.clone());
             let letters =
                 state.letters.iter().filter(|(place, _)| place.stream == id && place.run == run).count();
-            let states: Vec<BTreeMap<i64, i64>> = match table.changing {
+            let states: Vec<Rows> = match table.changing {
                 true => table.snapshots.values().cloned().collect(),
                 false => vec![table.rows.clone()],
             };
@@ -242,11 +252,8 @@ impl Scenario {
                 continue;
             }
             let fits = states.iter().any(|rows| {
-                let (good, bad): (Vec<Row>, Vec<Row>) = rows
-                    .iter()
-                    .map(|(key, value)| (*key, *value))
-                    .partition(|(_, value)| !world.target.refuses.contains(value));
-                got == expected(table, good) && letters == bad.len()
+                let good = accepted(&world.target, rows);
+                letters == rows.len() - good.len() && got == expected(table, good)
             });
             if !fits {
                 return Err(format!(
@@ -264,11 +271,16 @@ fn expected(table: &SourceTable, good: Vec<Row>) -> Vec<Row> {
         WriteMode::Overwrite => good,
         WriteMode::Append => sorted(table.before.iter().copied().chain(good).collect()),
         WriteMode::Merge => {
-            let mut rows: BTreeMap<i64, i64> = table.before.iter().copied().collect();
+            let mut rows: Rows = table.before.iter().copied().collect();
             rows.extend(good);
             rows.into_iter().collect()
         }
     }
+}
+
+/// The rows that the target does not refuse.
+fn accepted(target: &Target, rows: &Rows) -> Vec<Row> {
+    rows.iter().map(|(key, value)| (*key, *value)).filter(|row| !target.refuses(row)).collect()
 }
 
 fn sorted(mut rows: Vec<Row>) -> Vec<Row> {
@@ -283,17 +295,10 @@ fn watch(world: &mut World) {
         if table.write != WriteMode::Overwrite {
             continue;
         }
-        let seen: BTreeSet<Row> = world.target.visible[&(number as u32)].iter().copied().collect();
-        let old: BTreeSet<Row> = table.before.iter().copied().collect();
-        let refuses = &world.target.refuses;
-        let whole = |rows: &BTreeMap<i64, i64>| {
-            rows.iter()
-                .map(|(key, value)| (*key, *value))
-                .filter(|(_, value)| !refuses.contains(value))
-                .collect()
-        };
-        let is_new = seen == whole(&table.rows) || table.snapshots.values().any(|rows| seen == whole(rows));
-        if seen != old && !is_new {
+        let seen = sorted(world.target.tables[&table_name(number)].rows.clone());
+        let is_new = |rows| seen == accepted(&world.target, rows);
+        let is_new = is_new(&table.rows) || table.snapshots.values().any(is_new);
+        if seen != sorted(table.before.clone()) && !is_new {
             wrong = Some(format!("a reader saw a part of stream {number}"));
         }
     }

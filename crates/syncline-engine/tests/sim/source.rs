@@ -5,14 +5,16 @@ use std::sync::Arc;
 use arrow_array::{Int64Array, RecordBatch};
 use async_trait::async_trait;
 use syncline_connect::{
-    Batch, Digest, Finding, Next, Read, Reader, Selection, Session, Source, SplitOrder, Splitter, Stream,
+    Batch, Digest, Finding, NameGlob, Next, Read, Reader, Selection, Session, Source, SplitOrder, Splitter,
+    Stream,
 };
+use syncline_testkit::conformance::Row;
 use syncline_types::{
     Column, Error, Extent, KeyRange, LogicalType, Position, Predicate, Progress, Result, Split, SplitId,
     StreamName, TableSchema, codes,
 };
 
-use super::world::{Row, Shared};
+use super::world::{Shared, stream_of, table_name};
 
 /// The source as one process sees it, with the number of that process's state directory.
 pub(crate) struct SimSource(pub(crate) Shared, pub(crate) usize);
@@ -20,28 +22,40 @@ pub(crate) struct SimSource(pub(crate) Shared, pub(crate) usize);
 /// Rows of a batch.
 const PAGE: usize = 3;
 
-pub(crate) fn stream(number: usize, keyed: bool) -> Arc<Stream> {
+pub(crate) fn stream(number: usize, keyed: bool) -> Stream {
     let columns =
         vec![Column::new("id", LogicalType::Int64).required(), Column::new("value", LogicalType::Int64)];
     let key: &[&str] = if keyed { &["id"] } else { &[] };
-    Arc::new(Stream {
-        name: StreamName::bare(format!("t{number}")),
+    Stream {
+        name: StreamName::bare(table_name(number)),
         in_default_namespace: true,
         schema: TableSchema::new("sim", columns).with_key(key.iter().copied()),
         order: if keyed { SplitOrder::Key(vec!["id".into()]) } else { SplitOrder::Place },
         rows_estimate: None,
         bytes_estimate: None,
-    })
+    }
 }
 
 fn number(read: &Read) -> usize {
-    read.stream.name.table[1..].parse().unwrap()
+    stream_of(&read.stream.name.table)
 }
 
 #[async_trait]
 impl Source for SimSource {
-    async fn discover(&self, _: &Selection) -> Result<Vec<Stream>> {
-        unreachable!("the simulation knows its streams")
+    async fn discover(&self, selection: &Selection) -> Result<Vec<Stream>> {
+        let world = self.0.get();
+        let all = world.tables.iter().enumerate().map(|(number, table)| stream(number, table.keyed));
+        match selection {
+            Selection::Default => Ok(all.collect()),
+            Selection::Name(name) => match all.into_iter().find(|stream| stream.name == *name) {
+                Some(stream) => Ok(vec![stream]),
+                None => Err(Error::new(&codes::STREAM_MISSING, "find", name.to_string())),
+            },
+            Selection::Glob(glob) => {
+                let glob = NameGlob::new(glob)?;
+                Ok(all.filter(|stream| glob.matches(&stream.name, true)).collect())
+            }
+        }
     }
 
     fn evaluates(&self, _: &Stream, _: &Predicate) -> bool {
@@ -61,7 +75,7 @@ impl Source for SimSource {
         for table in &mut world.tables {
             if table.changing && world.dice.chance(500) {
                 let key = table.rows.keys().next_back().copied().unwrap_or(0) + 1;
-                table.rows.insert(key, (world.dice.roll() % 1_000) as i64);
+                table.rows.insert(key, Some((world.dice.roll() % 1_000) as i64));
                 let first = table.rows.keys().next().copied();
                 first.filter(|_| world.dice.chance(500)).map(|key| table.rows.remove(&key));
             }
@@ -148,7 +162,7 @@ impl Session for SimSession {
     }
 
     async fn digest(&self, _: &Arc<Read>, _: &Split) -> Result<Digest> {
-        unreachable!("the simulation does not verify")
+        Err(Error::new(&codes::UNSUPPORTED, "compute a checksum in", "the simulated source"))
     }
 }
 
@@ -256,7 +270,7 @@ impl Reader for SimReader {
 
 pub(crate) fn batch(rows: &[Row]) -> RecordBatch {
     let schema = stream(0, true).schema.arrow();
-    let (keys, values): (Vec<i64>, Vec<i64>) = rows.iter().copied().unzip();
+    let (keys, values): (Vec<i64>, Vec<Option<i64>>) = rows.iter().copied().unzip();
     RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(keys)), Arc::new(Int64Array::from(values))])
         .unwrap()
 }

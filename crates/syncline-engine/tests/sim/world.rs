@@ -5,12 +5,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use syncline_connect::{ProgressRow, WriteMode};
+use syncline_connect::{TargetProgress, WriteMode};
 use syncline_state::{LetterPlace, NewLetter, SavedRun};
-use syncline_types::{Error, Result, SplitId, codes};
+use syncline_testkit::conformance::Row;
+use syncline_types::{Error, Result, codes};
 
-/// A row: key and value.
-pub(crate) type Row = (i64, i64);
+/// Rows by their key.
+pub(crate) type Rows = BTreeMap<i64, Option<i64>>;
 
 /// Everything outside of a process.
 #[derive(Default)]
@@ -37,9 +38,9 @@ pub(crate) struct SourceTable {
     pub(crate) staged: bool,
     /// Whether it may change between two sessions.
     pub(crate) changing: bool,
-    pub(crate) rows: BTreeMap<i64, i64>,
+    pub(crate) rows: Rows,
     /// The rows of every session.
-    pub(crate) snapshots: BTreeMap<u64, BTreeMap<i64, i64>>,
+    pub(crate) snapshots: BTreeMap<u64, Rows>,
     /// What the target had before.
     pub(crate) before: Vec<Row>,
 }
@@ -49,23 +50,29 @@ pub(crate) struct SourceTable {
 pub(crate) struct Target {
     /// Whether it keeps progress in the transaction of the data, or applies rows by key at once.
     pub(crate) transactional: bool,
-    /// What everybody sees, by stream.
-    pub(crate) visible: BTreeMap<u32, Vec<Row>>,
-    /// What waits, by run and stream.
-    pub(crate) staging: BTreeMap<(String, u32), Vec<Row>>,
-    pub(crate) checkpoint: Checkpoint,
-    /// Who holds the pipeline's lock.
-    pub(crate) holder: Option<u64>,
+    /// What everybody sees, by name.
+    pub(crate) tables: BTreeMap<String, Table>,
+    /// What it holds for runs that are under way.
+    pub(crate) pipelines: BTreeMap<String, Pipeline>,
     /// Values that it refuses.
-    pub(crate) refuses: BTreeSet<i64>,
+    pub(crate) refused_values: BTreeSet<i64>,
 }
 
-#[derive(Clone, Default)]
-pub(crate) struct Checkpoint {
-    pub(crate) run: Option<String>,
-    pub(crate) epoch: u64,
-    pub(crate) splits: BTreeMap<(u32, SplitId), ProgressRow>,
-    pub(crate) published: BTreeSet<u32>,
+/// One of the target's tables.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Table {
+    pub(crate) keyed: bool,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// What the target holds for one pipeline.
+#[derive(Default, PartialEq)]
+pub(crate) struct Pipeline {
+    /// Who holds its lock.
+    pub(crate) holder: Option<u64>,
+    /// What waits, by run and stream.
+    pub(crate) staging: BTreeMap<(String, u32), Table>,
+    pub(crate) progress: TargetProgress,
 }
 
 /// The state store.
@@ -106,10 +113,12 @@ pub(crate) enum Mistake {
     CommitAssumedFailed,
     /// Rows that the target wants again are dropped.
     AgainIgnored,
+    /// The lock is not taken again after a restart has cleared the target, and its epoch with it.
+    NotLockedAgain,
 }
 
 impl Mistake {
-    pub(crate) const ALL: [Mistake; 14] = [
+    pub(crate) const ALL: [Mistake; 15] = [
         Mistake::StateBeforeCommit,
         Mistake::TrustState,
         Mistake::SplitNotSaved,
@@ -124,6 +133,7 @@ impl Mistake {
         Mistake::ConfirmBeforeCommit,
         Mistake::CommitAssumedFailed,
         Mistake::AgainIgnored,
+        Mistake::NotLockedAgain,
     ];
 }
 
@@ -171,6 +181,48 @@ impl Shared {
 
 pub(crate) fn unreachable_now(operation: &str) -> Error {
     Error::new(&codes::UNREACHABLE, operation, "the simulated system")
+}
+
+/// The name of a stream's table, on both sides.
+pub(crate) fn table_name(stream: usize) -> String {
+    format!("t{stream}")
+}
+
+/// The stream whose table has the name.
+pub(crate) fn stream_of(table: &str) -> usize {
+    table[1..].parse().unwrap()
+}
+
+impl Target {
+    pub(crate) fn pipeline(&mut self, name: &str) -> &mut Pipeline {
+        self.pipelines.entry(name.to_owned()).or_default()
+    }
+
+    pub(crate) fn refuses(&self, (_, value): &Row) -> bool {
+        value.is_some_and(|value| self.refused_values.contains(&value))
+    }
+
+    /// Frees every lock that somebody holds.
+    pub(crate) fn let_go(&mut self, holder: u64) {
+        self.pipelines.values_mut().for_each(|pipeline| {
+            pipeline.holder.take_if(|held| *held == holder);
+        });
+    }
+}
+
+impl Table {
+    /// Whether it has room for these rows beside its own: a key is there once.
+    pub(crate) fn fits(&self, rows: &[Row]) -> bool {
+        let mut keys: BTreeSet<i64> = self.rows.iter().map(|(key, _)| *key).collect();
+        !self.keyed || rows.iter().all(|(key, _)| keys.insert(*key))
+    }
+
+    pub(crate) fn upsert(&mut self, (key, value): Row) {
+        match self.rows.iter_mut().find(|(known, _)| *known == key) {
+            Some(row) => row.1 = value,
+            None => self.rows.push((key, value)),
+        }
+    }
 }
 
 impl World {
