@@ -4,7 +4,6 @@ mod attached;
 mod client;
 mod config;
 mod decode;
-mod default;
 mod dialect;
 mod encode;
 mod error;

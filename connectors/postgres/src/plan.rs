@@ -1,5 +1,7 @@
 //! What the sink would do to a target, and what stands in the way. Changes nothing.
 
+mod default;
+
 use std::collections::BTreeMap;
 
 use syncline_connect::{Action, ColumnPlan, Existing, Finding, Replace, Target, TargetPlan, WriteMode};
@@ -9,11 +11,11 @@ use syncline_types::{Column, Error, ErrorKind, LogicalType, Result, codes};
 use crate::{
     attached::{Attached, attached},
     client::Client,
-    default::default_sql,
     dialect::{NAME, Postgres, qualified},
     schema::{Table, describe, find},
     types::column_type,
 };
+use default::default_sql;
 
 /// What is there, as far as a target is concerned.
 pub(crate) struct Seen {
