@@ -1,27 +1,37 @@
 //! Connections: encrypted as the options say, with a deadline, and set up so that every session
 //! reads and writes values in the same form.
 
-use std::{fs::File, future::Future, io::BufReader, path::Path, sync::Arc, time::Duration};
+mod driver;
+mod socket;
+mod tap;
+mod tls;
 
-use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::{
-        WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
-    crypto::{CryptoProvider, ring},
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
-};
+use std::{future::Future, sync::Arc, time::Duration};
+
 use secrecy::ExposeSecret;
 use syncline_connect::{Context, Finding, Report};
 use syncline_types::{Error, Result, codes};
-use tokio::task::AbortHandle;
-use tokio_postgres::{NoTls, SimpleQueryMessage, config::SslMode};
+use tokio::sync::oneshot;
+use tokio_postgres::{
+    NoTls, SimpleQueryMessage,
+    config::SslMode,
+    tls::{MakeTlsConnect, TlsConnect},
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+pub(crate) use self::{
+    driver::Driver,
+    tap::{Front, Tap},
+};
+use self::{
+    driver::Driving,
+    socket::Socket,
+    tap::{TapBehindTls, Tapped},
+    tls::tls_config,
+};
 use crate::{
     config::{PostgresConfig, Tls},
-    error::translate,
+    error::{translate, unreachable},
 };
 
 /// Values are read and written in one form whatever the server's or user's settings are; nothing
@@ -38,11 +48,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// The oldest version that is tested, as `server_version_num` has it.
 const VERSION_MIN: u32 = 140_000;
 
-/// A connection that the engine's context drives.
+/// A connection that the engine's context drives, unless somebody has taken its driver.
 pub(crate) struct Client {
     pub(crate) inner: tokio_postgres::Client,
-    /// Ends the connection at once, whatever it is doing.
-    driver: AbortHandle,
+    driving: Driving,
+    /// Where rows of a COPY can be taken from.
+    pub(crate) tap: Tap,
     pub(crate) config: Arc<PostgresConfig>,
     pub(crate) cx: Context,
 }
@@ -52,12 +63,12 @@ pub(crate) async fn connect(config: &Arc<PostgresConfig>, cx: &Context) -> Resul
     let place = config.place();
     let limit = Duration::from_secs(config.connect_timeout);
     let opened = tokio::time::timeout(limit, open(config, cx)).await;
-    let (inner, driver) = opened.unwrap_or_else(|_| {
+    let (inner, driver, tap) = opened.unwrap_or_else(|_| {
         Err(Error::new(&codes::TIMED_OUT, "connect to", &place)
             .because(format!("no answer within {} s", limit.as_secs()))
             .hint("Check host and port; connect_timeout=SECONDS gives more time"))
     })?;
-    let client = Client { inner, driver, config: Arc::clone(config), cx: cx.clone() };
+    let client = Client { inner, driving: driver.start(cx), tap, config: Arc::clone(config), cx: cx.clone() };
     client.run(SETTINGS, "set up a session on", &place).await?;
     Ok(client)
 }
@@ -98,196 +109,67 @@ pub(crate) async fn check(config: PostgresConfig, cx: Context) -> Result<Report>
     })
 }
 
-async fn open(config: &PostgresConfig, cx: &Context) -> Result<(tokio_postgres::Client, AbortHandle)> {
+async fn open(config: &PostgresConfig, cx: &Context) -> Result<(tokio_postgres::Client, Driver, Tap)> {
     let place = config.place();
     let failed = |error: tokio_postgres::Error| translate(&error, "connect to", &place);
     let tls = config.tls()?;
     let mut driver = tokio_postgres::Config::new();
     let user =
         config.user.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "postgres".into());
-    driver
-        .user(user)
-        .host(&config.host)
-        .port(config.port)
-        .application_name(&config.application_name)
-        .keepalives_idle(Duration::from_secs(30))
-        .keepalives_interval(Duration::from_secs(10))
-        .keepalives_retries(3)
-        .tcp_user_timeout(cx.idle_max());
+    driver.user(user).application_name(&config.application_name);
     if let Some(password) = &config.password {
         driver.password(password.expose_secret());
     }
     if let Some(database) = config.database() {
         driver.dbname(database);
     }
+    let socket = Socket::open(&config.host, config.port, cx.idle_max())
+        .await
+        .map_err(|error| unreachable(&error.to_string(), "connect to", &place))?;
+    let tap = Tap::default();
     if tls == Tls::Disable {
         driver.ssl_mode(SslMode::Disable);
-        let (client, connection) = driver.connect(NoTls).await.map_err(failed)?;
-        return Ok((client, cx.spawn(log_end(connection)).abort_handle()));
+        let socket = Tapped::new(socket, tap.clone());
+        let (client, connection) = driver.connect_raw(socket, NoTls).await.map_err(failed)?;
+        return Ok((client, Driver::new(connection), tap));
     }
     driver.ssl_mode(SslMode::Require);
-    let (client, connection) =
-        driver.connect(MakeRustlsConnect::new(tls_config(config, tls)?)).await.map_err(failed)?;
-    Ok((client, cx.spawn(log_end(connection)).abort_handle()))
+    let encrypt = TapBehindTls { tls: encryption(config, tls)?, tap: tap.clone() };
+    let (client, connection) = driver.connect_raw(socket, encrypt).await.map_err(failed)?;
+    Ok((client, Driver::new(connection), tap))
 }
 
-/// Drives a connection. How it ends shows in whatever the client does next.
-async fn log_end(connection: impl Future<Output = std::result::Result<(), tokio_postgres::Error>>) {
-    if let Err(error) = connection.await {
-        tracing::debug!(error = %translate(&error, "keep", "a connection"), "connection ended");
-    }
-}
-
-fn tls_config(config: &PostgresConfig, tls: Tls) -> Result<ClientConfig> {
-    let provider = Arc::new(ring::default_provider());
-    let failed = |error: rustls::Error| {
+fn encryption(
+    config: &PostgresConfig,
+    tls: Tls,
+) -> Result<impl TlsConnect<Socket, Stream: Send, Future: Send> + use<>> {
+    let mut make = MakeRustlsConnect::new(tls_config(config, tls)?);
+    let made = <MakeRustlsConnect as MakeTlsConnect<Socket>>::make_tls_connect(&mut make, &config.host);
+    made.map_err(|error| {
         Error::new(&codes::TLS_FAILED, "set up encryption to", config.place()).because(error)
-    };
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(failed)?;
-    let builder = match tls {
-        Tls::Verify => builder.with_root_certificates(roots(config)?),
-        Tls::VerifyCa | Tls::Require | Tls::Disable => {
-            let chain = match tls {
-                Tls::VerifyCa => Some(
-                    WebPkiServerVerifier::builder_with_provider(
-                        Arc::new(roots(config)?),
-                        Arc::clone(&provider),
-                    )
-                    .build()
-                    .map_err(|error| {
-                        Error::new(&codes::TLS_FAILED, "set up encryption to", config.place()).because(error)
-                    })?,
-                ),
-                _ => None,
-            };
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(Lenient { provider, chain }))
-        }
-    };
-    let (cert, key) = (first(&config.tls_cert, &config.sslcert), first(&config.tls_key, &config.sslkey));
-    match (cert, key) {
-        (Some(cert), Some(key)) => {
-            builder.with_client_auth_cert(certificates(cert)?, private_key(key)?).map_err(failed)
-        }
-        (None, None) => Ok(builder.with_no_client_auth()),
-        _ => Err(Error::new(&codes::BAD_VALUE, "use a client certificate for", config.place())
-            .because("only one of tls_cert and tls_key is given")
-            .hint("Give both")),
-    }
-}
-
-fn first<'a>(
-    ours: &'a Option<std::path::PathBuf>,
-    libpq: &'a Option<std::path::PathBuf>,
-) -> Option<&'a Path> {
-    ours.as_deref().or(libpq.as_deref())
-}
-
-/// The authorities to trust: those of a file, or the system's.
-fn roots(config: &PostgresConfig) -> Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    if let Some(file) = first(&config.tls_ca, &config.sslrootcert) {
-        for certificate in certificates(file)? {
-            roots.add(certificate).map_err(|error| unusable(file, &error))?;
-        }
-        return Ok(roots);
-    }
-    let found = rustls_native_certs::load_native_certs();
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        return Err(Error::new(&codes::TLS_FAILED, "find", "the system's certificate authorities")
-            .because("there are none that can be read")
-            .hint("Install ca-certificates, or name a file with tls_ca=FILE"));
-    }
-    Ok(roots)
-}
-
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let mut reader = BufReader::new(File::open(file).map_err(|error| unusable(file, &error))?);
-    let all: Vec<_> = CertificateDer::pem_reader_iter(&mut reader)
-        .collect::<std::result::Result<_, _>>()
-        .map_err(|error| unusable(file, &error))?;
-    if all.is_empty() {
-        return Err(unusable(file, &"there is no certificate in it"));
-    }
-    Ok(all)
-}
-
-fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>> {
-    PrivateKeyDer::from_pem_file(file).map_err(|error| unusable(file, &error))
-}
-
-fn unusable(file: &Path, reason: &dyn std::fmt::Display) -> Error {
-    Error::new(&codes::TLS_FAILED, "read certificates from", file.display())
-        .because(reason)
-        .hint("Name a PEM file that can be read")
-}
-
-/// Checks less than it could, because the user has said so: the chain but not the host name, or
-/// nothing at all. Signatures are always checked.
-#[derive(Debug)]
-struct Lenient {
-    provider: Arc<CryptoProvider>,
-    chain: Option<Arc<WebPkiServerVerifier>>,
-}
-
-impl ServerCertVerifier for Lenient {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
-        let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
-        match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp, now) {
-            Err(rustls::Error::InvalidCertificate(
-                rustls::CertificateError::NotValidForName
-                | rustls::CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            verified => verified,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(
-            message,
-            cert,
-            dss,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(
-            message,
-            cert,
-            dss,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
+    })
 }
 
 impl Client {
     /// Ends the connection without waiting for what it is doing: the server stops when it notices.
     pub(crate) fn hang_up(&self) {
-        self.driver.abort();
+        self.driving.task.abort();
+    }
+
+    /// Takes the half that moves the bytes: from now on nothing moves unless the caller does it.
+    pub(crate) async fn take_driver(&mut self) -> Result<Driver> {
+        let (reply, driver) = oneshot::channel();
+        let asked = self.driving.wanted.take().is_some_and(|wanted| wanted.send(reply).is_ok());
+        match driver.await {
+            Ok(driver) if asked => Ok(driver),
+            _ => Err(Error::new(&codes::UNREACHABLE, "read from", self.config.place())
+                .because("the connection has ended")),
+        }
+    }
+
+    /// Gives it back, so that the connection works by itself again.
+    pub(crate) fn give_back(&mut self, driver: Driver) {
+        self.driving = driver.start(&self.cx);
     }
 
     /// Waits for the server's answer for as long as a silence is allowed.

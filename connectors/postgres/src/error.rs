@@ -31,6 +31,11 @@ pub(crate) fn translate(error: &tokio_postgres::Error, operation: &str, object: 
         (false, true) => text,
         (false, false) => cause,
     };
+    unreachable(&reason, operation, object)
+}
+
+/// The error of a server that cannot be reached, or no more.
+pub(crate) fn unreachable(reason: &str, operation: &str, object: &str) -> Error {
     Error::new(&codes::UNREACHABLE, operation, object)
         .because(reason)
         .hint("Check that the server runs and that host and port are right")

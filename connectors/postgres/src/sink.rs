@@ -42,8 +42,8 @@ pub(crate) struct SinkShared {
 
 struct Control {
     client: Client,
-    /// The pipeline whose lock is held.
-    locked: Option<String>,
+    /// The pipeline whose lock is held, and the epoch taken with it.
+    locked: Option<(String, u64)>,
 }
 
 impl PostgresSink {
@@ -67,8 +67,8 @@ impl PostgresSink {
         let mut control = self.control.lock().await;
         if control.client.inner.is_closed() {
             let client = connect(&self.shared.config, &self.shared.cx).await?;
-            if let Some(pipeline) = &control.locked
-                && !take_lock(&client, pipeline).await?
+            if let Some((pipeline, epoch)) = &control.locked
+                && !(take_lock(&client, pipeline).await? && self.is_ours(&client, pipeline, *epoch).await?)
             {
                 return Err(Error::new(&codes::FENCED, "go on with pipeline", format!("`{pipeline}`"))
                     .because("the connection was lost, and another process has taken over meanwhile"));
@@ -76,6 +76,16 @@ impl PostgresSink {
             control.client = client;
         }
         Ok(control)
+    }
+
+    /// Whether nobody has begun a newer epoch, though the lock is free again.
+    async fn is_ours(&self, client: &Client, pipeline: &str, epoch: u64) -> Result<bool> {
+        if !self.shared.keeps_progress {
+            return Ok(true);
+        }
+        let fence = self.shared.fence(pipeline);
+        let newest = client.text(&fence, "look up the epoch of", pipeline).await?;
+        Ok(newest.and_then(|newest| newest.parse::<u64>().ok()).is_none_or(|newest| newest <= epoch))
     }
 }
 
@@ -188,8 +198,8 @@ impl Sink for PostgresSink {
                 .because(format!("another process holds its lock in {place}"))
                 .hint("Wait for it to end, or stop it"));
         }
-        control.locked = Some(pipeline.to_owned());
         if !self.shared.keeps_progress {
+            control.locked = Some((pipeline.to_owned(), epoch_min + 1));
             return Ok(epoch_min + 1);
         }
         let (checkpoint, made) = (self.shared.checkpoint(), qualified_made(&control.client));
@@ -215,9 +225,11 @@ impl Sink for PostgresSink {
             epoch_min + 1
         );
         let epoch = control.client.text(&sql, "take over pipeline", pipeline).await?;
-        epoch.and_then(|epoch| epoch.parse().ok()).ok_or_else(|| {
+        let epoch = epoch.and_then(|epoch| epoch.parse().ok()).ok_or_else(|| {
             Error::new(&codes::BAD_BYTES, "take over pipeline", pipeline).because("the epoch is no number")
-        })
+        })?;
+        control.locked = Some((pipeline.to_owned(), epoch));
+        Ok(epoch)
     }
 
     async fn apply(&self, run: &RunRef, target: &Arc<Target>, action: &Action) -> Result<()> {

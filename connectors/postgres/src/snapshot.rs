@@ -1,46 +1,34 @@
 //! Reading: one exported snapshot for all connections, splits by ranges of the key or of pages,
 //! rows by binary COPY.
 
+mod reader;
+mod splitter;
+
 use std::{
     collections::BTreeMap,
-    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context as TaskContext, Poll, ready},
 };
 
-use arrow_array::RecordBatch;
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures_util::Stream as _;
-use serde::{Deserialize, Serialize};
 use syncline_connect::{
-    Batch, Context, Digest, Finding, Next, Read, Reader, Reject, Reservation, Selection, Session, Source,
-    SplitOrder, Splitter, Stream,
+    Context, Digest, Finding, Read, Reader, Selection, Session, Source, SplitOrder, Splitter, Stream,
 };
-use syncline_sql::{Dialect, key_range_condition, order_by, predicate_condition, quote_text};
+use syncline_sql::{Dialect, key_range_condition, predicate_condition, quote_text};
 use syncline_types::{
-    Comparison, Error, ErrorKind, Extent, KeyRange, LogicalType, Position, Predicate, Result, Split, SplitId,
-    build::ColumnBuilder, codes,
+    Comparison, Error, ErrorKind, Extent, LogicalType, Position, Predicate, Result, Split, codes,
 };
-use tokio_postgres::CopyOutStream;
 
+use self::{
+    reader::PostgresReader,
+    splitter::{KeySplitter, PageSplitter, Pages, WholeSplitter},
+};
 use crate::{
     client::{Client, connect},
     config::PostgresConfig,
-    decode::{Decoded, RowDecoder},
     dialect::{Postgres, qualified},
-    error::translate,
     schema::{Listed, describe, find, list},
     types::{reads_as_text, text_of},
 };
-
-/// A batch ends after so many rows or bytes, whichever comes first: large enough that nothing is
-/// paid per batch, small enough to stay in the processor's caches.
-const BATCH_ROWS: usize = 8_192;
-const BATCH_BYTES: u64 = 1 << 20;
-
-/// Rows on a page when the server has never counted them.
-const ROWS_PER_PAGE_GUESS: u64 = 60;
 
 /// PostgreSQL as a source.
 pub(crate) struct PostgresSource {
@@ -277,25 +265,6 @@ fn key(read: &Read) -> Result<&[String]> {
     }
 }
 
-/// A range of pages of one table or partition.
-#[derive(Debug, Serialize, Deserialize)]
-struct Pages {
-    /// Quoted, with its schema.
-    table: String,
-    from: u64,
-    /// `None`: to the end, wherever that is by now.
-    upto: Option<u64>,
-}
-
-impl Pages {
-    fn condition(&self) -> Option<String> {
-        let from = (self.from > 0).then(|| format!("ctid >= '({},0)'::tid", self.from));
-        let upto = self.upto.map(|upto| format!("ctid < '({upto},0)'::tid"));
-        let parts: Vec<String> = from.into_iter().chain(upto).collect();
-        (!parts.is_empty()).then(|| parts.join(" AND "))
-    }
-}
-
 #[async_trait]
 impl Session for PostgresSession {
     fn describe(&self) -> String {
@@ -336,19 +305,7 @@ impl Session for PostgresSession {
             fields.join(", "),
             shared.part_of_table(read, split)?
         );
-        let stream = client.answer("read table", &name, client.inner.copy_out(&sql)).await?;
-        Ok(Box::new(PostgresReader {
-            stream: Box::pin(stream),
-            decoder: RowDecoder::new(&schema.columns, shared.unencoded),
-            schema: schema.arrow(),
-            building: None,
-            held: None,
-            rows_expected: BATCH_ROWS,
-            ended: false,
-            name,
-            client: Some(client),
-            shared: Arc::clone(shared),
-        }))
+        Ok(Box::new(PostgresReader::open(Arc::clone(shared), client, &schema, &sql, name).await?))
     }
 
     async fn digest(&self, read: &Arc<Read>, split: &Split) -> Result<Digest> {
@@ -369,345 +326,5 @@ impl Session for PostgresSession {
         };
         shared.idle.lock().unwrap_or_else(PoisonError::into_inner).push(client);
         digest.ok_or_else(garbled)
-    }
-}
-
-/// Cuts by the key: each chunk ends at the key that lies so many rows behind the last.
-struct KeySplitter {
-    shared: Arc<Shared>,
-    read: Arc<Read>,
-    chunk: u64,
-    last: Option<Extent>,
-    next_id: u32,
-}
-
-#[async_trait]
-impl Splitter for KeySplitter {
-    async fn next(&mut self) -> Result<Option<Split>> {
-        let after = match &self.last {
-            None => None,
-            Some(Extent::Keys(KeyRange { upto: Some(upto), .. })) => Some(upto.clone()),
-            Some(_) => return Ok(None),
-        };
-        let upto = self.bound(after.as_ref()).await?;
-        let extent = Extent::Keys(KeyRange { after, upto });
-        self.last = Some(extent.clone());
-        let id = SplitId(self.next_id);
-        self.next_id += 1;
-        Ok(Some(Split { id, extent, rows_estimate: Some(self.chunk) }))
-    }
-}
-
-impl KeySplitter {
-    /// The key of the row that is the chunk's last; `None` when fewer are left.
-    async fn bound(&self, after: Option<&Vec<String>>) -> Result<Option<Vec<String>>> {
-        let shared = &self.shared;
-        let (schema, key) = (&self.read.stream.schema, key(&self.read)?);
-        let range = KeyRange { after: after.cloned(), upto: None };
-        let condition = key_range_condition(&Postgres, schema, key, &range).ok_or_else(garbled)?;
-        // Named otherwise than the columns: ORDER BY would take the text of that name for the key.
-        let texts: Vec<String> = key
-            .iter()
-            .enumerate()
-            .map(|(at, column)| format!("{}::text AS bound_{at}", Postgres.quote(column)))
-            .collect();
-        let only = if shared.listed(&self.read)?.kind == 'r' { "ONLY " } else { "" };
-        let sql = format!(
-            "SELECT {} FROM {only}{} WHERE {condition} ORDER BY {} OFFSET {} LIMIT 1",
-            texts.join(", "),
-            qualified(&self.read.stream.name, &shared.config.schema),
-            order_by(&Postgres, key),
-            self.chunk - 1
-        );
-        let name = self.read.stream.name.to_string();
-        let rows = shared.ask(&sql, &name).await;
-        let rows =
-            rows.map_err(|error| if shared.exporter.inner.is_closed() { shared.lost() } else { error })?;
-        rows.into_iter()
-            .next()
-            .map(|row| row.into_iter().collect::<Option<Vec<_>>>().ok_or_else(garbled))
-            .transpose()
-    }
-}
-
-/// Cuts by pages, partition by partition.
-struct PageSplitter {
-    shared: Arc<Shared>,
-    read: Arc<Read>,
-    chunk: u64,
-    /// What is left, the next one last.
-    planned: Option<Vec<Split>>,
-}
-
-#[async_trait]
-impl Splitter for PageSplitter {
-    async fn next(&mut self) -> Result<Option<Split>> {
-        if self.planned.is_none() {
-            self.planned = Some(self.plan().await?);
-        }
-        Ok(self.planned.as_mut().and_then(Vec::pop))
-    }
-}
-
-impl PageSplitter {
-    async fn plan(&self) -> Result<Vec<Split>> {
-        let oid = self.shared.listed(&self.read)?.oid;
-        let sql = format!(
-            "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relkind,
-                    pg_relation_size(c.oid) / current_setting('block_size')::bigint, greatest(c.reltuples, 0)::bigint
-             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-             WHERE c.oid = {oid} AND c.relkind <> 'p'
-                OR c.oid IN (SELECT relid FROM pg_partition_tree({oid}) WHERE isleaf)
-             ORDER BY c.oid"
-        );
-        let name = self.read.stream.name.to_string();
-        let rows = self.shared.ask(&sql, &name).await?;
-        let mut splits = vec![];
-        for row in rows {
-            let [Some(table), Some(kind), Some(pages), Some(rows)] = row.as_slice() else {
-                return Err(garbled());
-            };
-            let (pages, rows): (u64, u64) =
-                (pages.parse().map_err(|_| garbled())?, rows.parse().map_err(|_| garbled())?);
-            // A foreign table has no pages to cut by.
-            let step = if kind == "f" { u64::MAX } else { pages_per_chunk(self.chunk, pages, rows) };
-            let mut from = 0_u64;
-            loop {
-                // The last chunk of each is open, for pages that have come since they were counted.
-                let upto = from.checked_add(step).filter(|upto| *upto < pages);
-                let spec = serde_json::to_string(&Pages { table: table.clone(), from, upto });
-                let id = SplitId(u32::try_from(splits.len()).map_err(|_| garbled())?);
-                let extent = Extent::Own(spec.expect("a range of pages serialises"));
-                splits.push(Split { id, extent, rows_estimate: Some(self.chunk) });
-                match upto {
-                    Some(upto) => from = upto,
-                    None => break,
-                }
-            }
-        }
-        splits.reverse();
-        Ok(splits)
-    }
-}
-
-fn pages_per_chunk(chunk_rows: u64, pages: u64, rows: u64) -> u64 {
-    let rows_per_page = if pages == 0 || rows == 0 { ROWS_PER_PAGE_GUESS } else { (rows / pages).max(1) };
-    (chunk_rows / rows_per_page).max(1)
-}
-
-/// Does not cut.
-struct WholeSplitter {
-    done: bool,
-}
-
-#[async_trait]
-impl Splitter for WholeSplitter {
-    async fn next(&mut self) -> Result<Option<Split>> {
-        let split =
-            (!self.done).then_some(Split { id: SplitId(0), extent: Extent::Whole, rows_estimate: None });
-        self.done = true;
-        Ok(split)
-    }
-}
-
-/// Reads one split.
-struct PostgresReader {
-    stream: Pin<Box<CopyOutStream>>,
-    decoder: RowDecoder,
-    schema: Arc<arrow_schema::Schema>,
-    /// The batch under construction; kept here so that being cancelled loses nothing.
-    building: Option<Building>,
-    /// A row for which there was no room.
-    held: Option<Bytes>,
-    /// Rows of the last batch, as a guess for the next.
-    rows_expected: usize,
-    ended: bool,
-    name: String,
-    client: Option<Client>,
-    shared: Arc<Shared>,
-}
-
-struct Building {
-    columns: Vec<ColumnBuilder>,
-    rows: usize,
-    bytes: u64,
-    reserved: u64,
-    memory: Reservation,
-    rejects: Vec<Reject>,
-}
-
-/// Why filling a batch stopped.
-enum Filled {
-    /// It is full, or there is no memory for more.
-    Full,
-    /// Nothing more is there just now.
-    Dry,
-    /// A first row that needs so many bytes.
-    NeedsMemory(u64),
-    End,
-}
-
-impl PostgresReader {
-    fn poll_fill(&mut self, task: &mut TaskContext<'_>) -> Poll<Result<Filled>> {
-        let Some(building) = &mut self.building else { return Poll::Ready(Ok(Filled::Full)) };
-        let mut progress = false;
-        loop {
-            let message = match self.held.take() {
-                Some(message) => message,
-                None => match self.stream.as_mut().poll_next(task) {
-                    Poll::Pending if progress => return Poll::Ready(Ok(Filled::Dry)),
-                    polled => match ready!(polled) {
-                        Some(Ok(message)) => message,
-                        Some(Err(error)) => {
-                            return Poll::Ready(Err(translate(&error, "read table", &self.name)));
-                        }
-                        None => return Poll::Ready(Ok(Filled::End)),
-                    },
-                },
-            };
-            progress = true;
-            let bytes = message.len() as u64;
-            if let Some(filled) = building.make_room(bytes, &self.shared.cx) {
-                self.held = Some(message);
-                return Poll::Ready(Ok(filled));
-            }
-            match self.decoder.decode(&message, &mut building.columns, building.rows) {
-                Ok(Decoded::Row) => {
-                    building.rows += 1;
-                    building.bytes += bytes;
-                }
-                Ok(Decoded::Rejected(error)) => {
-                    let row = u32::try_from(building.rejects.len()).unwrap_or(u32::MAX);
-                    building.rejects.push(Reject { row, place: None, error });
-                }
-                Ok(Decoded::Nothing) => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-            if building.rows >= BATCH_ROWS || building.bytes >= BATCH_BYTES {
-                return Poll::Ready(Ok(Filled::Full));
-            }
-        }
-    }
-}
-
-impl Building {
-    /// Takes memory for a row, or says why it has to wait.
-    fn make_room(&mut self, bytes: u64, cx: &Context) -> Option<Filled> {
-        let missing = (self.bytes + bytes).saturating_sub(self.reserved);
-        if missing == 0 {
-            return None;
-        }
-        match cx.memory().try_reserve(missing) {
-            Some(more) => {
-                self.memory.merge(more);
-                self.reserved += missing;
-                None
-            }
-            // Whoever holds rows hands them on before waiting for more memory.
-            None if self.rows > 0 => Some(Filled::Full),
-            None => Some(Filled::NeedsMemory(bytes)),
-        }
-    }
-}
-
-#[async_trait]
-impl Reader for PostgresReader {
-    async fn next(&mut self) -> Result<Next> {
-        if self.ended {
-            // The connection stays in the snapshot for whoever reads next.
-            if let Some(client) = self.client.take() {
-                self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner).push(client);
-            }
-            return Ok(Next::End);
-        }
-        let mut needed = BATCH_BYTES;
-        loop {
-            if self.building.is_none() {
-                let memory = self.shared.cx.memory().reserve(needed).await;
-                self.building = Some(Building {
-                    columns: self.decoder.builders(self.rows_expected),
-                    rows: 0,
-                    bytes: 0,
-                    reserved: needed,
-                    memory,
-                    rejects: vec![],
-                });
-            }
-            let cx = self.shared.cx.clone();
-            let name = self.name.clone();
-            let filled = std::future::poll_fn(|task| self.poll_fill(task));
-            match cx.deadline("read table", &name, filled).await? {
-                Filled::Dry => continue,
-                Filled::NeedsMemory(bytes) => {
-                    // What was reserved is given back first: nobody waits while holding something.
-                    self.building = None;
-                    needed = bytes.max(BATCH_BYTES);
-                    continue;
-                }
-                Filled::End => self.ended = true,
-                Filled::Full => {}
-            }
-            let Some(building) = self.building.take() else { continue };
-            if building.rows == 0 && building.rejects.is_empty() {
-                return self.next().await;
-            }
-            return self.finish(building).map(Next::Batch);
-        }
-    }
-
-    async fn confirm(&mut self, _: &Position) -> Result<()> {
-        // A snapshot keeps nothing that could be let go of.
-        Ok(())
-    }
-
-    async fn tick(&mut self) -> Result<()> {
-        // The server waits for as long as it takes: it has no time-out while it sends.
-        Ok(())
-    }
-}
-
-impl Drop for PostgresReader {
-    fn drop(&mut self) {
-        // Left alone, the driver would read the rest of the rows for nobody.
-        if let Some(client) = self.client.take() {
-            client.hang_up();
-        }
-    }
-}
-
-impl PostgresReader {
-    fn finish(&mut self, building: Building) -> Result<Batch> {
-        self.rows_expected = building.rows + building.rows / 8;
-        let columns = building.columns.into_iter().map(ColumnBuilder::finish).collect::<Result<_>>()?;
-        let options = arrow_array::RecordBatchOptions::new().with_row_count(Some(building.rows));
-        let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
-            .map_err(|error| Error::new(&codes::BROKEN_INVARIANT, "read table", &self.name).because(error))?;
-        Ok(Batch {
-            rows,
-            bytes: building.bytes,
-            position: None,
-            rejects: building.rejects,
-            memory: Some(building.memory),
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pages_follow_the_rows_on_them() {
-        assert_eq!(pages_per_chunk(100_000, 0, 0), 1_666);
-        assert_eq!(pages_per_chunk(100_000, 1_000, 100_000), 1_000);
-        assert_eq!(pages_per_chunk(10, 1_000, 100_000), 1);
-        assert_eq!(pages_per_chunk(10, 1_000, 10), 10);
-    }
-
-    #[test]
-    fn a_range_of_pages_is_a_condition() {
-        let pages = |from, upto| Pages { table: "t".into(), from, upto }.condition();
-        assert_eq!(pages(0, None), None);
-        assert_eq!(pages(5, Some(9)).unwrap(), "ctid >= '(5,0)'::tid AND ctid < '(9,0)'::tid");
     }
 }

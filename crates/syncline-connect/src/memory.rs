@@ -51,6 +51,12 @@ impl Reservation {
     pub fn merge(&mut self, other: Reservation) {
         self.0.merge(other.0);
     }
+
+    /// Gives back what it has beyond `bytes`.
+    pub fn shrink_to(&mut self, bytes: u64) {
+        let surplus = self.0.num_permits().saturating_sub(units(bytes) as usize);
+        drop(self.0.split(surplus));
+    }
 }
 
 fn units(bytes: u64) -> u32 {
@@ -70,6 +76,9 @@ mod tests {
         let mut part = memory.try_reserve(4_096).expect("the budget is free");
         part.merge(memory.try_reserve(4_096).expect("there is room for both"));
         assert_eq!(memory.free_bytes(), 2_048);
+        part.shrink_to(1 << 40);
+        part.shrink_to(3_500);
+        assert_eq!(memory.free_bytes(), 6_144);
         drop(part);
         assert_eq!(memory.free_bytes(), 10_240);
     }
