@@ -102,19 +102,16 @@ impl Source for PostgresSource {
                 (select, format!("GRANT SELECT ON {table} TO {}", Postgres.quote(user))),
             ] {
                 if granted.as_deref() != Some("t") {
-                    findings.push(Finding::blocker(
-                        Error::new(&codes::PERMISSION_DENIED, "read table", format!("`{name}`"))
-                            .because(format!("user `{user}` may not"))
-                            .hint(format!("Run: {grant}")),
-                    ));
+                    let error = Error::new(&codes::PERMISSION_DENIED, "read table", format!("`{name}`"))
+                        .because(format!("user `{user}` may not"))
+                        .hint(format!("Run: {grant}"));
+                    findings.push(Finding::blocker(error).of(name));
                 }
             }
             for column in read.schema().columns.iter().filter(|column| reads_as_text(column.logical)) {
                 let native = column.native.as_deref().unwrap_or("?");
-                findings.push(Finding::note(format!(
-                    "column `{}` of `{name}` is of type {native}, which travels as text",
-                    column.name
-                )));
+                let note = format!("column `{}` is of type {native}, which travels as text", column.name);
+                findings.push(Finding::note(note).of(name));
             }
         }
         Ok(findings)

@@ -119,18 +119,20 @@ fn inspect(database: &Database, reads: &[Arc<Read>]) -> Result<Vec<Finding>> {
         let Some(table) = find_table(&connection, database, &name.table, Look::Values)? else { continue };
         for column in table.columns.iter().filter(|column| column.mixed) {
             if read.columns.contains(&column.column.name) {
-                findings.push(Finding::warning(format!(
+                let warning = Finding::warning(format!(
                     "column `{}` of `{name}` has no type and holds values of several kinds: it is read as text, \
                      and rows with another kind of value in it are rejected",
                     column.column.name
-                )));
+                ));
+                findings.push(warning.of(name));
             }
         }
         if let Some(key) = table.keys.iter().find(|key| key.primary && !key.required) {
-            findings.push(Finding::warning(format!(
+            let warning = Finding::warning(format!(
                 "the primary key ({}) of `{name}` holds NULLs, so it is read without a key",
                 key.columns.join(", ")
-            )));
+            ));
+            findings.push(warning.of(name));
         }
     }
     Ok(findings)

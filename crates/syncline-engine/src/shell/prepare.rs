@@ -109,9 +109,12 @@ pub async fn prepare(pipeline: &Pipeline, registry: Registry, cx: &Context) -> R
         })
         .collect();
     // What concerns a connection as a whole is said with its first stream.
-    if let Some(first) = streams.first_mut() {
-        shared_findings.append(&mut first.findings);
-        first.findings = shared_findings;
+    for finding in shared_findings.into_iter().rev() {
+        let of = |stream: &PreparedStream| finding.stream.as_ref() == Some(&stream.work.target.source);
+        let number = streams.iter().position(of).unwrap_or(0);
+        if let Some(stream) = streams.get_mut(number) {
+            stream.findings.insert(0, finding);
+        }
     }
     Ok(Prepared { pipeline: pipeline.clone(), from, to, source, sink, streams, fingerprint, cx: cx.clone() })
 }
