@@ -4,11 +4,15 @@ use std::{
     cell::RefCell,
     fs,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
-use syncline_testkit::process::{Finished, Program};
+use syncline_testkit::process::{Finished, Program, Running};
 use tempfile::TempDir;
+
+/// Until the first chunks of a run are done, on a machine with much else to do.
+const WAIT_MAX: Duration = Duration::from_secs(40);
 
 /// A folder in which the program is run, with its state in it.
 pub(crate) struct Desk {
@@ -109,6 +113,19 @@ impl Desk {
             let bytes = fs::read(file.path()).unwrap_or_default();
             let found = bytes.windows(text.len()).any(|window| window == text.as_bytes());
             assert!(name.starts_with("state.db") || !found, "`{text}` is in {name}");
+        }
+    }
+
+    /// Waits until the only pipeline, which is being run, has so many chunks behind it.
+    pub(crate) fn wait_for_chunks(&self, run: &Running, count: u64) {
+        let until = Instant::now() + WAIT_MAX;
+        loop {
+            let told = self.run(&["status"]).expect_code(0).events;
+            if told.first().is_some_and(|status| sum(status, "chunks_done") >= count) {
+                return;
+            }
+            let (out, err) = (run.stdout(), run.stderr());
+            assert!(run.is_running() && Instant::now() < until, "{count} chunks are not done\n{out}{err}");
         }
     }
 

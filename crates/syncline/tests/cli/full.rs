@@ -14,7 +14,8 @@ use crate::{
     tables::{Pair, nothing_left, orders, same_rows},
 };
 
-const OPTIONS: &[&str] = &["--stream", "orders", "--chunk-rows", "500", "--parallel", "2", "--write", "overwrite"];
+const OPTIONS: &[&str] =
+    &["--stream", "orders", "--chunk-rows", "500", "--parallel", "2", "--write", "overwrite"];
 const ROWS: u64 = 20_000;
 
 fn left_out_here() -> bool {
@@ -26,19 +27,19 @@ fn a_full_disk_under_the_target_stops_the_run_which_goes_on_once_there_is_room()
     if left_out_here() {
         return;
     }
-    let server = Postgres::start(Options::new().disk_bytes(220 << 20).setting("max_wal_size", "32MB").setting("min_wal_size", "32MB"));
+    let server = Postgres::start(
+        Options::new().disk_bytes(220 << 20).setting("max_wal_size", "32MB").setting("min_wal_size", "32MB"),
+    );
     let pair = Pair::on(shared(), &server);
     pair.from.sql(&orders(ROWS));
     pair.to.sql(&orders(50));
     let old = pair.to.sql("SELECT count(*), sum(id) FROM orders");
-    let run = pair.desk.syncline(&pair.copy(&[OPTIONS, &["--limit-rows", "10000/s"]].concat())).args(["--output", "json"]).start();
-    loop {
-        let told = pair.desk.run(&["status"]).expect_code(0).events;
-        if told.first().is_some_and(|status| sum(status, "chunks_done") > 1) {
-            break;
-        }
-        assert!(run.is_running(), "{}", run.stdout());
-    }
+    let run = pair
+        .desk
+        .syncline(&pair.copy(&[OPTIONS, &["--limit-rows", "10000/s"]].concat()))
+        .args(["--output", "json"])
+        .start();
+    pair.desk.wait_for_chunks(&run, 2);
     server.fill_disk();
     let ended = pair.desk.read(run.wait()).expect_code(1);
     let code = ended.last()["code"].as_str().unwrap_or_default().to_owned();
@@ -74,17 +75,14 @@ fn a_full_disk_under_the_state_stops_the_run_which_goes_on_once_there_is_room() 
     // Full from the start: nothing is begun.
     disk.fill();
     desk.run(&command).failed(1, "SYN-5006").hinted();
-    assert_eq!(pair.to.sql("SELECT count(*) FROM pg_class WHERE relname LIKE '%syncline%' OR relname = 'orders'"), "0");
+    assert_eq!(
+        pair.to.sql("SELECT count(*) FROM pg_class WHERE relname LIKE '%syncline%' OR relname = 'orders'"),
+        "0"
+    );
     disk.free();
     // Full in the middle.
     let run = desk.syncline(&command).args(["--output", "json"]).start();
-    loop {
-        let told = desk.run(&["status"]).expect_code(0).events;
-        if told.first().is_some_and(|status| sum(status, "chunks_done") > 1) {
-            break;
-        }
-        assert!(run.is_running(), "{}", run.stdout());
-    }
+    desk.wait_for_chunks(&run, 2);
     disk.fill();
     desk.read(run.wait()).failed(1, "SYN-5006").hinted();
     assert_eq!(pair.to.sql("SELECT to_regclass('orders') IS NULL"), "t");

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Runs that are killed, for each way.
-const KILLS: u32 = 10;
+const KILLS: u32 = 6;
 const ROWS: u64 = 4_000;
 const CHUNK_ROWS: u64 = 400;
 
@@ -289,7 +289,10 @@ fn a_run_that_is_killed_right_after_publishing_is_not_done_again() {
             scene.pair.desk.syncline(&scene.command("2")).args(["--output", "json"]).run()
         });
         let mut killed = 0;
-        for _ in 0..2 {
+        for _ in 0..10 {
+            if killed > 0 {
+                break;
+            }
             scene.change_source();
             let mut first = true;
             killed += scene.run_to_the_end(|scene| {
@@ -340,8 +343,9 @@ fn a_run_that_is_killed_while_it_waits_to_publish_goes_on() {
 fn status_tells_what_is_left_of_a_run_that_was_killed() {
     let Some(scene) = Scene::new(way("k_overwrite")) else { return };
     let command = scene.command("1");
-    let slowly = scene.pair.desk.syncline(&command).args(["--limit-rows", "4000/s"]).start();
-    assert!(slowly.kill9_after(Duration::from_millis(600)).was_killed());
+    let slowly = scene.pair.desk.syncline(&command).args(["--limit-rows", "2000/s"]).start();
+    scene.pair.desk.wait_for_chunks(&slowly, 2);
+    assert!(slowly.kill9_after(Duration::ZERO).was_killed());
     let status = scene.status().expect("a run has begun");
     let (done, rows) = (sum(&status, "chunks_done"), sum(&status, "rows"));
     assert_eq!(
@@ -371,8 +375,9 @@ fn status_tells_what_is_left_of_a_run_that_was_killed() {
 #[test]
 fn a_restart_copies_from_one_snapshot() {
     let Some(scene) = Scene::new(way("k_overwrite")) else { return };
-    let life = scene.pair.desk.syncline(&scene.command("1")).args(["--limit-rows", "4000/s"]).start();
-    assert!(life.kill9_after(Duration::from_millis(600)).was_killed());
+    let life = scene.pair.desk.syncline(&scene.command("1")).args(["--limit-rows", "2000/s"]).start();
+    scene.pair.desk.wait_for_chunks(&life, 2);
+    assert!(life.kill9_after(Duration::ZERO).was_killed());
     scene.change_source();
     let ran = scene.pair.desk.run(&[scene.command("4"), vec!["--restart".to_owned()]].concat());
     let summary = ran.done();

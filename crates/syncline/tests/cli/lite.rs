@@ -1,7 +1,6 @@
 //! SQLite files as the other end, opened by this test's own connections.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -50,11 +49,8 @@ impl Lite {
     pub(crate) fn typed(&self, query: &str) -> Vec<String> {
         let connection = self.open();
         let statement = connection.prepare(query).expect("a query");
-        let types: Vec<String> = statement
-            .column_names()
-            .into_iter()
-            .map(|name| format!("typeof(\"{name}\"), quote(\"{name}\")"))
-            .collect();
+        let types: Vec<String> =
+            statement.column_names().map(|name| format!("typeof(\"{name}\"), quote(\"{name}\")")).collect();
         let mut rows: Vec<String> = ask(&connection, &format!("SELECT {} FROM ({query})", types.join(", ")))
             .expect("the query runs")
             .lines()
@@ -86,13 +82,6 @@ impl Lite {
             content.extend(self.typed(&format!("SELECT * FROM \"{table}\"")));
         }
         Some(content)
-    }
-
-    /// Its size with its journals.
-    pub(crate) fn bytes(&self) -> u64 {
-        let of =
-            |end: &str| fs::metadata(format!("{}{end}", self.path.display())).map_or(0, |file| file.len());
-        of("") + of("-wal") + of("-journal")
     }
 }
 

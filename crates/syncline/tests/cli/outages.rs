@@ -15,13 +15,13 @@ use syncline_testkit::{
 };
 
 use crate::{
-    desk::{Desk, Failed, sum},
+    desk::{Failed, sum},
     tables::{Pair, more_orders, nothing_left, orders, same_rows},
 };
 
-const ROWS: u64 = 4_000;
+const ROWS: u64 = 2_000;
 const CHUNKS: &[&str] = &["--stream", "orders", "--chunk-rows", "200", "--parallel", "2"];
-/// Four seconds or so, of which the fault takes the first.
+/// A second and a half or so, of which the fault takes the first half.
 const SLOWLY: &[&str] = &["--limit-rows", "1500/s"];
 const WAIT_MAX: Duration = Duration::from_secs(40);
 
@@ -40,15 +40,6 @@ fn wait_until(run: &Running, what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(Instant::now() < until, "{what}: it took too long\n{}{}", run.stdout(), run.stderr());
         thread::sleep(Duration::from_millis(5));
     }
-}
-
-fn chunks_done(desk: &Desk) -> u64 {
-    let told = desk.run(&["status"]).expect_code(0).events;
-    told.first().map_or(0, |status| sum(status, "chunks_done"))
-}
-
-fn wait_for_chunks(desk: &Desk, run: &Running) {
-    wait_until(run, "two chunks", || chunks_done(desk) > 1);
 }
 
 fn wait_for_retry(run: &Running) {
@@ -100,7 +91,7 @@ fn a_source_that_dies_and_comes_back_is_read_to_its_end() {
         pair.from.sql(&orders(ROWS));
         let run = pair.desk.syncline(&pair.copy(&[CHUNKS, options, SLOWLY].concat()));
         let run = run.args(["--output", "json"]).start();
-        wait_for_chunks(&pair.desk, &run);
+        pair.desk.wait_for_chunks(&run, 2);
         source.kill9();
         wait_for_retry(&run);
         if *way != "append" {
@@ -123,7 +114,7 @@ fn a_target_that_dies_and_comes_back_holds_each_row_once() {
         pair.from.sql(&orders(ROWS));
         let run = pair.desk.syncline(&pair.copy(&[CHUNKS, options, SLOWLY].concat()));
         let run = run.args(["--output", "json"]).start();
-        wait_for_chunks(&pair.desk, &run);
+        pair.desk.wait_for_chunks(&run, 2);
         target.kill9();
         wait_for_retry(&run);
         target.start_again();
@@ -140,7 +131,7 @@ fn a_run_that_waits_for_a_server_can_be_stopped_and_goes_on_later() {
     pair.from.sql(&orders(ROWS));
     let command = pair.copy(&[CHUNKS, SLOWLY].concat());
     let run = pair.desk.syncline(&command).args(["--output", "json"]).start();
-    wait_for_chunks(&pair.desk, &run);
+    pair.desk.wait_for_chunks(&run, 2);
     target.kill9();
     wait_for_retry(&run);
     run.interrupt();
@@ -201,7 +192,7 @@ fn a_network_that_is_cut_and_comes_back_loses_and_doubles_nothing() {
         for (_, write) in WAYS {
             let Some(wired) = Wired::new(at_source) else { return };
             let run = wired.start(&[*write, SLOWLY].concat());
-            wait_for_chunks(&wired.pair.desk, &run);
+            wired.pair.desk.wait_for_chunks(&run, 2);
             wired.proxy.cut();
             wait_for_retry(&run);
             wired.proxy.heal();
@@ -225,7 +216,7 @@ fn a_network_that_is_cut_at_any_byte_loses_and_doubles_nothing() {
             let flow =
                 if rng.one_in(4) { [Flow::Down, Flow::Up][usize::from(flow == Flow::Down)] } else { flow };
             let run = wired.start(write);
-            wired.proxy.cut_after(flow, 20_000 + rng.below(600_000));
+            wired.proxy.cut_after(flow, 20_000 + rng.below(300_000));
             let until = Instant::now() + WAIT_MAX;
             while run.is_running() && Instant::now() < until {
                 if run.stdout().contains(r#""event":"retry""#) {
@@ -253,7 +244,7 @@ fn a_network_that_stalls_is_given_up_on_at_the_deadline_and_tried_again() {
     for at_source in [true, false] {
         let Some(wired) = Wired::new(at_source) else { return };
         let run = wired.start(&[SLOWLY, &["--idle-timeout", "2s"]].concat());
-        wait_for_chunks(&wired.pair.desk, &run);
+        wired.pair.desk.wait_for_chunks(&run, 2);
         wired.proxy.stall();
         wait_for_retry(&run);
         assert!(run.stdout().contains("SYN-2004") || run.stdout().contains("SYN-2001"), "{}", run.stdout());

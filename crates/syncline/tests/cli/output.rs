@@ -60,7 +60,10 @@ fn every_command_speaks_json_and_nothing_else() {
 fn people_get_plain_lines_where_there_is_no_terminal() {
     let Some(ends) = Ends::new(("sqlite", "sqlite")) else { return };
     let rows: Vec<String> = (1..=3_600).map(|id| format!("({id}, 'v')")).collect();
-    ends.from.sql(&format!("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT); INSERT INTO t VALUES {}", rows.join(",")));
+    ends.from.sql(&format!(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT); INSERT INTO t VALUES {}",
+        rows.join(",")
+    ));
     let command = ends.command("copy", &["--limit-rows", "600/s", "--chunk-rows", "100"]);
     let told = ends.desk.text(&command).expect_code(0);
     assert_eq!(told.stdout, "", "reports of a run are not for pipes");
@@ -94,7 +97,9 @@ fn keys_at(schema: &Value, path: &[&str]) -> BTreeSet<String> {
         place = std::iter::once(&place)
             .chain(choices)
             .map(|place| match place["$ref"].as_str() {
-                Some(name) => schema.pointer(name.trim_start_matches('#')).expect("it refers to itself").clone(),
+                Some(name) => {
+                    schema.pointer(name.trim_start_matches('#')).expect("it refers to itself").clone()
+                }
                 None => place.clone(),
             })
             .map(|place| match *step {
@@ -122,18 +127,37 @@ fn the_schema_lists_what_the_parser_takes() {
     let pipeline = "from: \"sqlite:a.db\", to: \"sqlite:b.db\"";
     let places: [(&[&str], String); 6] = [
         (&[], "zzzzzz: 1\npipelines: {}\n".into()),
-        (&["connections", "*"], format!("connections: {{ a: {{ url: \"sqlite:a\", zzzzzz: 1 }} }}\npipelines: {{ p: {{ {pipeline} }} }}\n")),
+        (
+            &["connections", "*"],
+            format!(
+                "connections: {{ a: {{ url: \"sqlite:a\", zzzzzz: 1 }} }}\npipelines: {{ p: {{ {pipeline} }} }}\n"
+            ),
+        ),
         (&["pipelines", "*"], format!("pipelines: {{ p: {{ {pipeline}, zzzzzz: 1 }} }}\n")),
-        (&["pipelines", "*", "streams", "[]"], format!("pipelines: {{ p: {{ {pipeline}, streams: [{{ name: t, zzzzzz: 1 }}] }} }}\n")),
-        (&["pipelines", "*", "limits"], format!("pipelines: {{ p: {{ {pipeline}, limits: {{ zzzzzz: 1 }} }} }}\n")),
-        (&["pipelines", "*", "steps", "[]"], format!("pipelines: {{ p: {{ {pipeline}, steps: [{{ zzzzzz: 1 }}] }} }}\n")),
+        (
+            &["pipelines", "*", "streams", "[]"],
+            format!("pipelines: {{ p: {{ {pipeline}, streams: [{{ name: t, zzzzzz: 1 }}] }} }}\n"),
+        ),
+        (
+            &["pipelines", "*", "limits"],
+            format!("pipelines: {{ p: {{ {pipeline}, limits: {{ zzzzzz: 1 }} }} }}\n"),
+        ),
+        (
+            &["pipelines", "*", "steps", "[]"],
+            format!("pipelines: {{ p: {{ {pipeline}, steps: [{{ zzzzzz: 1 }}] }} }}\n"),
+        ),
     ];
     for (path, text) in places {
         let file = desk.file("f.yaml", &text);
         let ran = desk.run(&["plan", &file]).expect_code(2);
         let last = ran.last();
-        let told = format!("{} {}", last["message"].as_str().unwrap_or_default(), last["hint"].as_str().unwrap_or_default());
-        let listed = told.split_once("There is: ").or_else(|| told.split_once("there are ")).map(|(_, list)| list);
+        let told = format!(
+            "{} {}",
+            last["message"].as_str().unwrap_or_default(),
+            last["hint"].as_str().unwrap_or_default()
+        );
+        let listed =
+            told.split_once("There is: ").or_else(|| told.split_once("there are ")).map(|(_, list)| list);
         let listed = listed.unwrap_or_else(|| panic!("no list of keys in {last}"));
         let taken: BTreeSet<String> = listed
             .split(',')
@@ -170,7 +194,10 @@ fn a_stream_that_fails_does_not_stop_the_others() {
     pair.to.sql("CREATE TABLE b (id int PRIMARY KEY, v int CHECK (v > 0))");
     let ran = pair.run(&[]).expect_code(1);
     let failed = ran.of("stream_failed");
-    assert_eq!((failed.len(), &failed[0]["stream"], &failed[0]["code"]), (1, &"public.b".into(), &"SYN-4001".into()));
+    assert_eq!(
+        (failed.len(), &failed[0]["stream"], &failed[0]["code"]),
+        (1, &"public.b".into(), &"SYN-4001".into())
+    );
     assert_eq!(pair.to.sql("SELECT count(*) FROM a; SELECT count(*) FROM b; SELECT id FROM c"), "1\n0\n3");
     pair.from.sql("UPDATE b SET v = 5");
     let summary = pair.run(&[]).done();

@@ -26,7 +26,9 @@ fn a_plan_changes_nothing_at_either_end_nor_in_the_state() {
     for kinds in ALL {
         for target in ["", "CREATE TABLE t (id bigint PRIMARY KEY, v text)"] {
             let Some(ends) = Ends::new(kinds) else { return };
-            ends.from.sql("CREATE TABLE t (id bigint PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'a'), (2, 'b')");
+            ends.from.sql(
+                "CREATE TABLE t (id bigint PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'a'), (2, 'b')",
+            );
             ends.to.sql("CREATE TABLE theirs (id int); INSERT INTO theirs VALUES (7)");
             ends.to.sql(target);
             let look = || match &ends.to {
@@ -59,11 +61,24 @@ fn a_plan_shows_types_sizes_and_what_would_be_done() {
     assert_eq!(number(&stream["rows_estimate"]), 5_000, "{stream}");
     assert!((500_000..3_000_000).contains(&number(&stream["bytes_estimate"])), "{stream}");
     assert_eq!((&stream["existing"], &stream["key"]), (&Value::Null, &serde_json::json!(["id"])), "{stream}");
-    let column = stream["columns"].as_array().and_then(|columns| columns.iter().find(|column| column["name"] == "amount"));
+    let column = stream["columns"]
+        .as_array()
+        .and_then(|columns| columns.iter().find(|column| column["name"] == "amount"));
     let column = column.unwrap_or_else(|| panic!("no amount in {stream}"));
-    assert_eq!((&column["source_type"], &column["target_type"]), (&"numeric(12,2)".into(), &"numeric(12,2)".into()));
+    assert_eq!(
+        (&column["source_type"], &column["target_type"]),
+        (&"numeric(12,2)".into(), &"numeric(12,2)".into())
+    );
     let text = pair.desk.text(&pair.command("plan", &["--stream", "orders"])).expect_code(0).stdout;
-    for part in ["about 5 000 rows", "there is no such table", "at the source", "timestamp with time zone", "exactly once", "create orders", "Not copied: indexes"] {
+    for part in [
+        "about 5 000 rows",
+        "there is no such table",
+        "at the source",
+        "timestamp with time zone",
+        "exactly once",
+        "create orders",
+        "Not copied: indexes",
+    ] {
         assert!(text.contains(part), "no `{part}` in {text}");
     }
     // Replaced, added to, merged.
@@ -74,7 +89,11 @@ fn a_plan_shows_types_sizes_and_what_would_be_done() {
     pair.to.sql("CREATE VIEW v AS TABLE orders");
     let in_place = all(&plan(&["--stream", "orders"])["streams"][0]["publish"]);
     assert!(in_place.contains("public.v"), "{in_place}");
-    let text = pair.desk.text(&pair.command("plan", &["--stream", "orders", "--write", "append"])).expect_code(0).stdout;
+    let text = pair
+        .desk
+        .text(&pair.command("plan", &["--stream", "orders", "--write", "append"]))
+        .expect_code(0)
+        .stdout;
     assert!(text.contains("adds all rows again"), "{text}");
     let merge = all(&plan(&["--stream", "orders", "--write", "merge"])["streams"][0]);
     assert!(merge.contains("merge"), "{merge}");
@@ -93,7 +112,8 @@ fn a_plan_that_is_blocked_says_why_and_ends_with_1() {
     let text = pair.desk.text(&pair.command("plan", &["--stream", "t"])).expect_code(1);
     assert!(text.stdout.contains("blocker") && text.stderr.contains("SYN-5010"), "{text}");
     // What only the user can decide is a blocker of the plan, too.
-    pair.to.sql("DROP TABLE t; CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (9, 'theirs')");
+    pair.to
+        .sql("DROP TABLE t; CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (9, 'theirs')");
     let undecided = plan(&["--stream", "t"]).expect_code(1);
     assert!(undecided.finished.stdout.contains("--write overwrite"), "{}", undecided.finished);
     let keyless = plan(&["--stream", "keyless", "--write", "merge"]).expect_code(1);

@@ -23,17 +23,6 @@ fn source(ends: &Ends) {
     ));
 }
 
-fn wait_for_chunk(ends: &Ends, run: &Running) {
-    let until = Instant::now() + Duration::from_secs(30);
-    loop {
-        let told = ends.desk.run(&["status"]).expect_code(0).events;
-        if told.first().is_some_and(|status| sum(status, "chunks_done") > 0) {
-            return;
-        }
-        assert!(run.is_running() && Instant::now() < until, "no chunk is done\n{}", run.stdout());
-    }
-}
-
 #[test]
 fn an_interrupted_run_says_how_to_go_on_and_goes_on() {
     for kinds in ALL {
@@ -41,7 +30,7 @@ fn an_interrupted_run_says_how_to_go_on_and_goes_on() {
             let Some(ends) = Ends::new(kinds) else { return };
             source(&ends);
             let run = ends.copy(&[OPTIONS, SLOWLY].concat()).start();
-            wait_for_chunk(&ends, &run);
+            ends.desk.wait_for_chunks(&run, 1);
             stop(&run);
             let asked = Instant::now();
             let failed = ends.desk.read(run.wait()).failed(130, "SYN-5007");
@@ -63,7 +52,7 @@ fn an_interrupted_run_tells_people_too() {
     let Some(ends) = Ends::new(("sqlite", "sqlite")) else { return };
     source(&ends);
     let run = ends.desk.syncline(&ends.command("copy", &[OPTIONS, SLOWLY].concat())).start();
-    wait_for_chunk(&ends, &run);
+    ends.desk.wait_for_chunks(&run, 1);
     run.interrupt();
     let ended = ends.desk.hear(run.wait()).expect_code(130);
     assert!(ended.stderr.contains("SYN-5007") && ended.stderr.contains("same command"), "{ended}");
@@ -74,10 +63,8 @@ fn an_interrupted_run_tells_people_too() {
 fn a_second_interruption_ends_a_run_at_once() {
     let Some(ends) = Ends::new(("postgres", "postgres")) else { return };
     source(&ends);
-    // Held up at the target, a run cannot end cleanly for a while.
-    ends.to.sql("CREATE TABLE t (id bigint PRIMARY KEY, v text)");
     let run = ends.copy(&[OPTIONS, SLOWLY].concat()).start();
-    wait_for_chunk(&ends, &run);
+    ends.desk.wait_for_chunks(&run, 1);
     run.interrupt();
     run.interrupt();
     let asked = Instant::now();
