@@ -22,10 +22,6 @@ use crate::{
     sink::{SinkShared, fenced, holds},
 };
 
-/// A large value goes in messages of so many bytes: the driver copies each, and keeps room for the
-/// largest it has seen.
-const MESSAGE_BYTES: usize = 1 << 20;
-
 pub(crate) struct PostgresWriter {
     client: Client,
     shared: Arc<SinkShared>,
@@ -130,13 +126,12 @@ impl PostgresWriter {
 }
 
 impl Copy {
-    async fn send(&mut self, client: &Client, mut piece: Bytes) -> Result<()> {
-        while !piece.is_empty() {
-            let message = piece.split_to(piece.len().min(MESSAGE_BYTES));
-            let sink = &mut self.sink;
-            client.answer("write to table", &self.landing.name, async { sink.send(message).await }).await?;
+    async fn send(&mut self, client: &Client, piece: Bytes) -> Result<()> {
+        if piece.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let sink = &mut self.sink;
+        client.answer("write to table", &self.landing.name, async { sink.send(piece).await }).await
     }
 
     /// The row of the batch at hand that the server's line is, where it is one of its rows.
