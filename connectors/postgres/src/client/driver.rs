@@ -4,7 +4,7 @@
 use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
-    task::{Context as TaskContext, Poll},
+    task::{Context as TaskContext, Poll, ready},
 };
 
 use syncline_connect::Context;
@@ -12,8 +12,9 @@ use tokio::{sync::oneshot, task::AbortHandle};
 
 use crate::error::translate;
 
-/// The half of a connection that moves its bytes.
-pub(crate) struct Driver(Pin<Box<dyn Future<Output = Ended> + Send>>);
+/// The half of a connection that moves its bytes. Once the connection has ended it is gone: only
+/// then do those who wait for an answer hear of it.
+pub(crate) struct Driver(Option<Pin<Box<dyn Future<Output = Ended> + Send>>>);
 
 type Ended = std::result::Result<(), tokio_postgres::Error>;
 
@@ -27,21 +28,34 @@ pub(super) struct Driving {
 
 impl Driver {
     pub(super) fn new(connection: impl Future<Output = Ended> + Send + 'static) -> Self {
-        Driver(Box::pin(connection))
+        Driver(Some(Box::pin(connection)))
     }
 
     /// Moves what can be moved now; ready when the connection has ended.
     pub(crate) fn poll(&mut self, task: &mut TaskContext<'_>) -> Poll<()> {
-        self.0.as_mut().poll(task).map(log_end)
+        if let Some(connection) = &mut self.0 {
+            log_end(ready!(connection.as_mut().poll(task)));
+            self.0 = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// Whether the connection has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Leaves nothing in its place.
+    pub(crate) fn take(&mut self) -> Driver {
+        Driver(self.0.take())
     }
 
     /// Waits for `future` and moves bytes meanwhile.
     pub(crate) async fn beside<T>(&mut self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
-        let mut ended = false;
         poll_fn(|task| {
-            // An answer may wait already, or come with the bytes moved now.
-            ended = ended || self.poll(task).is_ready();
+            // Whether it ends or not, an answer may have come.
+            let _ = self.poll(task);
             future.as_mut().poll(task)
         })
         .await

@@ -30,8 +30,7 @@ const BATCH_BYTES: u64 = 1 << 20;
 pub(super) struct PostgresReader {
     stream: Pin<Box<CopyOutStream>>,
     tap: Tap,
-    /// Moves the connection's bytes; gone once the connection has ended.
-    driver: Option<Driver>,
+    driver: Driver,
     decoder: RowDecoder,
     schema: Arc<arrow_schema::Schema>,
     /// The batch under construction; kept here so that being cancelled loses nothing.
@@ -81,7 +80,7 @@ impl PostgresReader {
         Ok(PostgresReader {
             stream: Box::pin(stream),
             tap,
-            driver: Some(driver),
+            driver,
             decoder: RowDecoder::new(&schema.columns, shared.unencoded),
             schema: schema.arrow(),
             building: None,
@@ -95,11 +94,8 @@ impl PostgresReader {
 
     /// Moves the connection's bytes. Ready when there is no row to come, or an error.
     fn poll_connection(&mut self, task: &mut TaskContext<'_>) -> Poll<Result<()>> {
-        if let Some(driver) = &mut self.driver
-            && driver.poll(task).is_ready()
-        {
-            self.driver = None;
-        }
+        // What it has to say of its end comes through the stream.
+        let _ = self.driver.poll(task);
         match ready!(self.stream.as_mut().poll_next(task)) {
             None => Poll::Ready(Ok(())),
             Some(Err(error)) => Poll::Ready(Err(translate(&error, "read table", &self.name))),
@@ -197,9 +193,9 @@ impl Reader for PostgresReader {
     async fn next(&mut self) -> Result<Next> {
         if self.ended {
             // The connection stays in the snapshot for whoever reads next.
-            if let (Some(mut client), Some(driver)) = (self.client.take(), self.driver.take()) {
+            if let Some(mut client) = self.client.take().filter(|_| !self.driver.has_ended()) {
                 self.tap.lock().close();
-                client.give_back(driver);
+                client.give_back(self.driver.take());
                 self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner).push(client);
             }
             return Ok(Next::End);

@@ -215,8 +215,7 @@ fn a_network_that_is_cut_at_any_byte_loses_and_doubles_nothing() {
             }
             let flow =
                 if rng.one_in(4) { [Flow::Down, Flow::Up][usize::from(flow == Flow::Down)] } else { flow };
-            // A reader that misses the end of its connection goes on at this deadline.
-            let run = wired.start(&[*write, &["--idle-timeout", "3s"]].concat());
+            let run = wired.start(write);
             wired.proxy.cut_after(flow, 20_000 + rng.below(300_000));
             let until = Instant::now() + WAIT_MAX;
             while run.is_running() && Instant::now() < until {
