@@ -143,6 +143,7 @@ fn between_servers(servers: &Servers, table: &str, rows: u64) {
     let (source, target) = (servers.source.url(DATABASE), servers.target.url(DATABASE));
     let candidate = |name, parallel: &'static str| Candidate {
         name,
+        is_pipe: false,
         prepare: Box::new(move || servers.drop(table)),
         command: {
             let (source, target) = (source.clone(), target.clone());
@@ -156,6 +157,7 @@ fn between_servers(servers: &Servers, table: &str, rows: u64) {
         &[
             Candidate {
                 name: "COPY binary pipe",
+                is_pipe: true,
                 prepare: Box::new(|| servers.empty_like(table)),
                 command: Box::new(|| servers.pipe(table)),
             },
@@ -179,6 +181,7 @@ fn narrow(servers: &Servers) {
 fn pipe_of_orders<'a>(servers: &'a Servers) -> Candidate<'a> {
     Candidate {
         name: "COPY binary pipe from PostgreSQL",
+        is_pipe: true,
         prepare: Box::new(|| servers.empty_like("orders")),
         command: Box::new(|| servers.pipe("orders")),
     }
@@ -192,6 +195,7 @@ fn into_target<'a>(
 ) -> Candidate<'a> {
     Candidate {
         name,
+        is_pipe: false,
         prepare: Box::new(|| servers.drop("orders")),
         command: Box::new(move || servers.copy(&from, &servers.target.url(DATABASE), "orders", parallel)),
     }
@@ -227,6 +231,7 @@ fn into_blackhole(servers: &Servers) {
     let source = servers.source.url(DATABASE);
     let read = |name, parallel: &'static str| Candidate {
         name,
+        is_pipe: false,
         prepare: Box::new(|| {}),
         command: {
             let source = source.clone();
@@ -236,6 +241,7 @@ fn into_blackhole(servers: &Servers) {
     let candidates = [
         Candidate {
             name: "COPY binary to /dev/null",
+            is_pipe: true,
             prepare: Box::new(|| {}),
             command: Box::new(|| {
                 let out = servers.psql(&servers.source, "copy orders to stdout (format binary)");
@@ -263,6 +269,7 @@ fn wide(servers: &Servers) {
         let (source, target) = (servers.source.url(DATABASE), servers.target.url(DATABASE));
         let candidates = [Candidate {
             name: if parallel == "1" { "syncline, one connection a side" } else { "syncline, four" },
+            is_pipe: false,
             prepare: Box::new(|| servers.drop(table)),
             command: Box::new(move || {
                 servers.syncline(&[

@@ -6,6 +6,8 @@
 //!
 //! `cargo x bench [CASE...]`; `SYNCLINE_BENCH_ROWS` and `SYNCLINE_BENCH_ROUNDS` change the size.
 
+#![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
+
 mod cases;
 mod measure;
 

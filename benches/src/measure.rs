@@ -7,6 +7,8 @@ use syncline_testkit::process::{Finished, Program};
 /// One way of doing the same thing.
 pub(crate) struct Candidate<'a> {
     pub(crate) name: &'a str,
+    /// Whether it is several processes.
+    pub(crate) is_pipe: bool,
     /// Done before each round, not measured.
     pub(crate) prepare: Box<dyn Fn() + 'a>,
     /// What is measured.
@@ -61,12 +63,14 @@ pub(crate) fn compare(
         let cpu = median(measured, |round| round.cpu_seconds);
         let rss = median(measured, |round| round.rss_bytes as f64);
         println!(
-            "| {case} | {} | {seconds:.2} | {:.0}k | {:.0} | {cpu:.2} | {:.2} | {:.0} | {:.2} |",
+            "| {case} | {} | {seconds:.2} | {:.0} | {:.0} | {cpu:.2} | {} | {} | {:.2} |",
             candidate.name,
-            rows as f64 / seconds / 1e3,
+            rows as f64 / seconds,
             bytes as f64 / seconds / 1e6,
-            cpu / rows as f64 * 1e6,
-            rss / 1e6,
+            // A few wide rows say nothing of a million.
+            if rows < 100_000 { String::new() } else { format!("{:.2}", cpu / rows as f64 * 1e6) },
+            // That of a pipe is spread over its processes.
+            if candidate.is_pipe { String::new() } else { format!("{:.0}", rss / 1e6) },
             seconds / baseline,
         );
     }

@@ -307,7 +307,7 @@ fn mistakes_are_found_before_any_row() {
         ("interval '1 dya'", bad, "a text is not a valid interval"),
         ("", bad, "it is empty"),
         ("  -- nothing\n", bad, "it is empty"),
-        ("i +", bad, "expected: an expression, found: EOF"),
+        ("i +", bad, "line 1, column 4: expected: an expression, and it ends here"),
         ("i i", bad, "line 1, column 3: `i` is not expected here"),
         ("i; drop table x", bad, "line 1, column 2: `;` is not expected here"),
         ("'open", bad, "line 1, column 1"),

@@ -48,7 +48,7 @@ fn whole<T>(text: &str, parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserE
     }
     let mut parser =
         Parser::new(&dialect).with_recursion_limit(PARSER_DEPTH_MAX).with_tokens_with_locations(tokens);
-    let tree = parse(&mut parser).map_err(refused)?;
+    let tree = parse(&mut parser).map_err(|error| refused(error, text))?;
     let rest = parser.next_token();
     match rest.token {
         Token::EOF => Ok(tree),
@@ -61,16 +61,26 @@ pub(crate) fn located(location: Location) -> Option<Location> {
     (location.line > 0).then_some(location)
 }
 
-fn refused(error: ParserError) -> Problem {
+fn refused(error: ParserError, text: &str) -> Problem {
     match error {
         ParserError::RecursionLimitExceeded => {
             Problem::new(None, format!("it nests deeper than {PARSER_DEPTH_MAX} levels"))
         }
         ParserError::TokenizerError(message) | ParserError::ParserError(message) => {
             let (message, at) = split_location(&message);
-            Problem::new(at, message)
+            // Of the end the parser does not say where it is.
+            match message.strip_suffix(", found: EOF") {
+                Some(message) => Problem::new(Some(end_of(text)), format!("{message}, and it ends here")),
+                None => Problem::new(at, message),
+            }
         }
     }
+}
+
+fn end_of(text: &str) -> Location {
+    let last = text.trim_end().lines().last().unwrap_or_default();
+    let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    Location { line: number(text.trim_end().lines().count()), column: number(last.chars().count() + 1) }
 }
 
 /// The parser writes the place behind its message.
