@@ -11,6 +11,8 @@ use syncline_types::{Error, Result, codes};
 #[serde(deny_unknown_fields)]
 pub struct SqliteConfig {
     /// The database file. A sink creates it where there is none; its folder must exist.
+    // Without one the URL is at fault, and `SqliteConfig::file` says so.
+    #[serde(default)]
     pub path: String,
     /// Seconds to wait for others who hold the database.
     #[serde(default = "default_busy_seconds")]

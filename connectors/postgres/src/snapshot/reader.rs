@@ -1,5 +1,5 @@
-//! Reads one split by binary COPY. The connection is moved by the reader itself and only while it
-//! wants rows, so that no more than a row waits outside of the memory budget.
+//! Reads one split by binary COPY. The reader itself moves the bytes of its connection, and only while it
+//! wants rows: what there is no memory for stays in the socket.
 
 use std::{
     pin::Pin,
@@ -25,6 +25,9 @@ use crate::{
 /// paid per batch, small enough to stay in the processor's caches.
 const BATCH_ROWS: usize = 8_192;
 const BATCH_BYTES: u64 = 1 << 20;
+
+/// PostgreSQL's own limit of a message.
+const ROW_BYTES_MAX: usize = 1 << 30;
 
 /// Reads one split.
 pub(super) struct PostgresReader {
@@ -128,6 +131,11 @@ impl PostgresReader {
         loop {
             let (length, large) = match incoming.front() {
                 Front::Row(length) => (length, false),
+                Front::Large(length) if length > ROW_BYTES_MAX => {
+                    return Err(Error::new(&codes::BAD_BYTES, "read table", &self.name)
+                        .because("a row is said to be longer than the server can send")
+                        .hint("Look at what stands between here and the server"));
+                }
                 Front::Large(length) => (length, true),
                 Front::Nothing => return Ok(None),
             };

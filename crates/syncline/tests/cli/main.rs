@@ -9,6 +9,7 @@ mod lite;
 mod tables;
 
 mod copy;
+mod demo;
 mod full;
 mod kill;
 mod letters;

@@ -42,7 +42,7 @@ fn a_wrong_url_says_what_is_wrong_and_never_the_password() {
         (format!("postgres://u:{PASSWORD}@127.0.0.1:1/x"), 1, "SYN-2001", "127.0.0.1:1"),
         (format!("postgres://u:{PASSWORD}@no-such-host.invalid/x"), 1, "SYN-2001", "no-such-host.invalid"),
         (format!("postgres://postgres:{PASSWORD}@127.0.0.1:{port}/tset_0"), 1, "SYN-2010", "tset_0"),
-        ("sqlite:".to_owned(), 2, "SYN-1004", "path"),
+        ("sqlite:".to_owned(), 2, "SYN-1007", "no file"),
         ("sqlite::memory:".to_owned(), 2, "SYN-1007", "file"),
         ("sqlite:no/such/folder/x.db".to_owned(), 1, "SYN-2010", "folder"),
     ];
