@@ -39,9 +39,13 @@ fn the_demo_is_interrupted_goes_on_verifies_and_finds_what_was_changed() {
             (at.path().join("syncline-demo/shop.db"), at.path().join("syncline-demo/analysts.db"));
         let (shop, copy) = (Lite::at(shop), Lite::at(copy));
         copy.nothing_left();
-        let kept =
-            "SELECT id, customer_id, status, placed_at, paid FROM orders WHERE status <> 'void' ORDER BY id";
-        assert_eq!(shop.sql(kept), copy.sql(&kept.replace(" WHERE status <> 'void'", "")));
+        let kept = "SELECT id, customer_id, status, rtrim(placed_at, '0'), total, paid FROM orders WHERE status <> 'void' ORDER BY id";
+        let (kept, there) = (shop.sql(kept), copy.sql(&kept.replace(" WHERE status <> 'void'", "")));
+        // One total was changed on purpose.
+        let others = |rows: &str| {
+            rows.lines().filter(|row| !row.starts_with("17|")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(others(&kept), others(&there));
         // Nasty values arrive as they are, and secrets do not arrive at all.
         let notes = "SELECT id, hex(note) FROM customers WHERE note IS NOT NULL AND id < 999999 ORDER BY id";
         assert_eq!(shop.sql(notes), copy.sql(notes));
