@@ -68,7 +68,7 @@ impl Observer for Told {
     }
 
     fn progress(&mut self, stream: &str, rows: u64) {
-        if self.last.elapsed() < PROGRESS_EVERY {
+        if rows == 0 || self.last.elapsed() < PROGRESS_EVERY {
             return;
         }
         self.last = Instant::now();
