@@ -14,7 +14,10 @@ use rusqlite::{Connection, Transaction, params};
 use syncline_types::{Error, Result, codes};
 
 use super::{Ended, Global, STATE};
-use crate::output::{Output, count, duration};
+use crate::{
+    logging::LogFormat,
+    output::{Output, count, duration},
+};
 
 #[derive(Args)]
 pub(crate) struct DemoCommand {
@@ -72,7 +75,12 @@ impl DemoCommand {
                 .because("it is for people, and keeps its state in its own folder")
                 .hint("Leave --output and --state away"));
         }
-        let tour = Tour { folder: self.folder, log_level: global.log_level.clone() };
+        let format = match global.log_format {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        };
+        let log = ["--log-level", &global.log_level, "--log-format", format].map(str::to_owned);
+        let tour = Tour { folder: self.folder, log };
         tour.prepare()?;
         tour.make_shop()?;
         tour.say("What would happen? `plan` shows it and changes nothing.");
@@ -98,7 +106,8 @@ impl DemoCommand {
 
 struct Tour {
     folder: PathBuf,
-    log_level: String,
+    /// How each command is to log.
+    log: [String; 4],
 }
 
 fn failed(operation: &str, object: impl std::fmt::Display, reason: impl std::fmt::Display) -> Error {
@@ -154,7 +163,7 @@ impl Tour {
     fn program(&self, arguments: &[&str]) -> Result<Command> {
         let program = std::env::current_exe().map_err(|error| failed("find", "this program", error))?;
         let mut command = Command::new(program);
-        command.args(arguments).args(["--log-level", &self.log_level]);
+        command.args(arguments).args(&self.log);
         command.current_dir(&self.folder).stdin(Stdio::null());
         Ok(command)
     }
