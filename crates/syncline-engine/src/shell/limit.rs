@@ -30,7 +30,7 @@ impl Limits {
     }
 
     /// Waits until so much may go on.
-    pub(super) async fn pass(&self, rows: u64, bytes: u64) {
+    pub(crate) async fn pass(&self, rows: u64, bytes: u64) {
         for (pace, units) in [(&self.rows, rows), (&self.bytes, bytes)] {
             if let Some(pace) = pace {
                 tokio::time::sleep_until(pace.take(units, Instant::now())).await;

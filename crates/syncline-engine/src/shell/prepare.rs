@@ -88,7 +88,7 @@ pub async fn prepare(pipeline: &Pipeline, registry: Registry, cx: &Context) -> R
         };
         if !allowed {
             return Err(Error::new(&codes::UNSUPPORTED, "write", format!("`{}`", stream.name))
-                .because(format!("`{}` cannot {}", sink_connector.name(), mode_name(choice.write))));
+                .because(format!("`{}` cannot {}", sink_connector.name(), choice.write)));
         }
         let id = u32::try_from(number).map_err(|_| super::work::broken("there are too many streams"))?;
         works.push(bind(pipeline, choice, stream, id, source.as_ref())?);
@@ -123,14 +123,6 @@ fn one_way(name: &str, operation: &str) -> Error {
     Error::new(&codes::UNSUPPORTED, operation, format!("`{name}`"))
         .because("the connector does not go that way")
         .hint("`syncline connectors` shows what each can do")
-}
-
-fn mode_name(mode: WriteMode) -> &'static str {
-    match mode {
-        WriteMode::Overwrite => "overwrite",
-        WriteMode::Append => "append",
-        WriteMode::Merge => "merge",
-    }
 }
 
 /// Finds the streams. What is named beats what only matches a pattern.
@@ -255,7 +247,7 @@ fn fingerprint(streams: &[StreamWork]) -> String {
         feed(&stream.read.columns.join(","));
         feed(&stream.chain.fingerprint());
         feed(&target.name.to_string());
-        feed(mode_name(target.write));
+        feed(&target.write.to_string());
         feed(&target.key.join(","));
         feed(if target.staged { "staged" } else { "direct" });
     }

@@ -21,7 +21,7 @@ use syncline_types::{
 };
 
 use crate::shell::{
-    Registry,
+    Limits, Registry,
     prepare::{bind, choose},
     work::StreamWork,
 };
@@ -60,6 +60,8 @@ pub(crate) struct Side {
     /// Of the rows as they are compared.
     schema: TableSchema,
     rows: RowHasher,
+    /// How fast rows may be read. Checksums that a database computes itself move none.
+    limits: Limits,
 }
 
 /// Compares every stream of a pipeline.
@@ -121,10 +123,8 @@ async fn verify_stream(
     let pair = Pair {
         pairing: if in_key.is_empty() { families.clone() } else { in_key },
         key,
-        source: Arc::new(
-            Side::new(source, Arc::clone(&work.read), Some(&work), &families, pipeline.parallel).await?,
-        ),
-        target: Arc::new(Side::new(target, target_read, None, &families, pipeline.parallel).await?),
+        source: Arc::new(Side::new(source, Arc::clone(&work.read), Some(&work), &families, pipeline).await?),
+        target: Arc::new(Side::new(target, target_read, None, &families, pipeline).await?),
     };
     let ranges = pair.key_ranges();
     let how = match (&ranges, method) {
@@ -191,9 +191,9 @@ impl Side {
         read: Arc<Read>,
         work: Option<&StreamWork>,
         families: &[(String, Family)],
-        parallel: usize,
+        pipeline: &Pipeline,
     ) -> Result<Self> {
-        let session = source.begin(std::slice::from_ref(&read), parallel).await?;
+        let session = source.begin(std::slice::from_ref(&read), pipeline.parallel).await?;
         let schema = match work {
             Some(work) => work.chain.output().clone(),
             None => read.schema(),
@@ -205,6 +205,7 @@ impl Side {
             chain: work.map(|work| Arc::clone(&work.chain)),
             schema,
             rows,
+            limits: Limits::new(pipeline.limits.rows_per_second, pipeline.limits.bytes_per_second),
         })
     }
 

@@ -21,6 +21,7 @@ pub(super) async fn each_batch(
             Next::Idle(_) => continue,
             Next::End => return Ok(unreadable),
         };
+        side.limits.pass(batch.rows.num_rows() as u64, batch.bytes).await;
         unreadable += batch.rejects.len() as u64;
         if let Some(chain) = &side.chain {
             let applied = chain

@@ -75,14 +75,6 @@ fn print(prepared: &Prepared, output: Output) {
     }));
 }
 
-fn mode(write: WriteMode) -> &'static str {
-    match write {
-        WriteMode::Overwrite => "overwrite",
-        WriteMode::Append => "append",
-        WriteMode::Merge => "merge",
-    }
-}
-
 fn size(stream: &PreparedStream) -> String {
     let about = &stream.work.read.stream;
     match (about.rows_estimate, about.bytes_estimate) {
@@ -118,7 +110,7 @@ fn print_stream(stream: &PreparedStream, output: Output) {
         target.name,
         at_target(stream.plan.existing.as_ref())
     ));
-    output.line(format!("  {}, {}", mode(target.write), stream.delivery));
+    output.line(format!("  {}, {}", target.write, stream.delivery));
     for step in stream.work.chain.steps() {
         output.line(format!("  step: {step}"));
     }
@@ -169,7 +161,7 @@ fn object(stream: &PreparedStream) -> Value {
     json!({
         "stream": target.source.to_string(),
         "target": target.name.to_string(),
-        "write": mode(target.write),
+        "write": target.write,
         "key": target.key,
         "guarantee": stream.delivery,
         "steps": stream.work.chain.steps(),

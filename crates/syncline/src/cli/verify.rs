@@ -15,7 +15,8 @@ use crate::output::{Output, count, table};
 
 #[derive(Args)]
 pub(crate) struct VerifyCommand {
-    /// FILE [PIPELINE]..., or FROM TO
+    /// FILE [PIPELINE]..., or FROM TO with the options of the copy; those that are about writing
+    /// change nothing here
     #[arg(required = true, value_name = "FILE [PIPELINE]... | FROM TO")]
     arguments: Vec<String>,
     #[command(flatten)]

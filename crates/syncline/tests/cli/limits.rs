@@ -31,6 +31,27 @@ fn rows_a_second_are_kept_to() {
     }
 }
 
+#[test]
+fn rows_that_are_verified_are_read_no_faster_than_is_said() {
+    let Some(ends) = Ends::new(("sqlite", "sqlite")) else { return };
+    let End::Sqlite(file) = &ends.from else { unreachable!("it was asked for") };
+    fill_file(file, 100, 6_000);
+    ends.desk.read(ends.copy(&["--stream", "t"]).run()).done();
+    let (from, to) = (ends.from.url(), ends.to.url());
+    let verify = |options: &[&str]| {
+        let ran = ends
+            .desk
+            .run(&[&["verify", &from, &to, "--stream", "t", "--chunk-rows", "500"], options].concat());
+        assert_eq!(ran.finished.code, Some(0), "{}", ran.finished);
+        ran.finished.seconds
+    };
+    let free = verify(&[]);
+    for options in [["--limit-rows", "3000/s"], ["--limit-bytes", "300kB"]] {
+        let seconds = verify(&options);
+        assert!(seconds >= 1.0 && seconds < 7.0 + free, "{options:?}: {seconds} s, {free} s without");
+    }
+}
+
 /// What may be in use in all, as DESIGN says.
 const RSS_BYTES_MAX: u64 = 256 << 20;
 
