@@ -26,6 +26,7 @@ impl Connector for Blackhole {
             overwrite: true,
             append: true,
             merge: true,
+            keyed: false,
             readable: false,
         }),
     };

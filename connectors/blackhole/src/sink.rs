@@ -1,11 +1,11 @@
 //! Takes every row and keeps none. Progress is the engine's own: there is nothing here to hold it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use syncline_connect::{
-    Action, Batch, ColumnPlan, Delivery, Lanes, Outcome, ProgressDelta, Published, RunRef, Sink, Target,
-    TargetPlan, TargetProgress, Writer,
+    Action, Batch, ColumnPlan, Delivery, Lanes, Marking, Outcome, ProgressDelta, Published, RunRef, Sink,
+    Target, TargetPlan, TargetProgress, Writer,
 };
 use syncline_types::{Result, SplitId};
 
@@ -43,7 +43,11 @@ impl Sink for BlackholeSink {
         Ok(Box::new(BlackholeWriter))
     }
 
-    async fn finish(&self, _: &RunRef, _: &Arc<Target>) -> Result<Published> {
+    async fn marks(&self, _: &str) -> Result<Option<BTreeMap<String, String>>> {
+        Ok(None)
+    }
+
+    async fn finish(&self, _: &RunRef, _: &Arc<Target>, _: Marking<'_>) -> Result<Published> {
         Ok(Published { how: "forgotten".into() })
     }
 

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use syncline_connect::{
-    Batch, Context, Digest, Finding, Next, Read, Reader, Selection, Session, Source, SplitOrder, Splitter,
-    Stream,
+    Batch, Context, Digest, Edge, Finding, Next, Read, Reader, Selection, Session, Source, SplitOrder,
+    Splitter, Stream,
 };
 use syncline_types::{
     Error, Extent, KeyRange, Position, Predicate, Result, Split, SplitId, StreamName, build::ColumnBuilder,
@@ -97,6 +97,11 @@ impl Source for GenerateSource {
 
     async fn begin(&self, _: &[Arc<Read>], _: usize) -> Result<Box<dyn Session>> {
         Ok(Box::new(self.clone()))
+    }
+
+    async fn edge(&self, stream: &Stream, _: &str) -> Result<Edge> {
+        Err(Error::new(&codes::UNSUPPORTED, "read from a mark on", format!("`{}`", stream.name))
+            .because("the connector cannot tell how far a column goes"))
     }
 
     fn digest_method(&self, _: &Read) -> Option<String> {

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use syncline_connect::{
-    Action, Context, Delivery, Finding, Lanes, Published, RunRef, Sink, Target, TargetPlan, TargetProgress,
-    Writer,
+    Action, Context, Delivery, Finding, Lanes, Marking, Published, RunRef, Sink, Target, TargetPlan,
+    TargetProgress, Writer,
 };
 use syncline_sql::{
     Dialect,
@@ -287,7 +287,11 @@ impl Sink for PostgresSink {
         Ok(Box::new(PostgresWriter::new(client, Arc::clone(&self.shared), run.clone())))
     }
 
-    async fn finish(&self, run: &RunRef, target: &Arc<Target>) -> Result<Published> {
+    async fn marks(&self, _: &str) -> Result<Option<BTreeMap<String, String>>> {
+        Ok(None)
+    }
+
+    async fn finish(&self, run: &RunRef, target: &Arc<Target>, _: Marking<'_>) -> Result<Published> {
         let client = connect(&self.shared.config, &self.shared.cx).await?;
         publish::finish(&client, &self.shared, run, target).await
     }

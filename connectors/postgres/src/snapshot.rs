@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use syncline_connect::{
-    Context, Digest, Finding, Read, Reader, Selection, Session, Source, SplitOrder, Splitter, Stream,
+    Context, Digest, Edge, Finding, Read, Reader, Selection, Session, Source, SplitOrder, Splitter, Stream,
 };
 use syncline_sql::{Dialect, key_range_condition, predicate_condition, quote_text};
 use syncline_types::{
@@ -148,6 +148,11 @@ impl Source for PostgresSource {
             tables,
             idle: Mutex::default(),
         }))))
+    }
+
+    async fn edge(&self, stream: &Stream, _: &str) -> Result<Edge> {
+        Err(Error::new(&codes::UNSUPPORTED, "read from a mark on", format!("`{}`", stream.name))
+            .because("the connector cannot tell how far a column goes"))
     }
 
     fn digest_method(&self, read: &Read) -> Option<String> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use syncline_connect::{Connector, Context, Memory, Replace, RunRef, Sink, Target, WriteMode};
+use syncline_connect::{Connector, Context, Memory, Replace, RunRef, Sink, Target, Task, WriteMode};
 use syncline_postgres::{Postgres, PostgresConfig};
 use syncline_testkit::servers::{left_out, postgres};
 use syncline_types::{Column, LogicalType, StreamName, TableSchema, codes};
@@ -30,6 +30,8 @@ fn target() -> std::sync::Arc<Target> {
         staged: true,
         replace: Replace::Auto,
         overwrite_said: true,
+        task: Task::Load,
+        cursor: None,
     })
 }
 

@@ -42,6 +42,7 @@ impl Connector for Sqlite {
             overwrite: true,
             append: true,
             merge: true,
+            keyed: false,
             readable: true,
         }),
     };

@@ -14,8 +14,8 @@ use std::{
 
 use async_trait::async_trait;
 use syncline_connect::{
-    Action, Context, Delivery, Finding, Lanes, Published, RunRef, Sink, Target, TargetPlan, TargetProgress,
-    Writer,
+    Action, Context, Delivery, Finding, Lanes, Marking, Published, RunRef, Sink, Target, TargetPlan,
+    TargetProgress, Writer,
 };
 use syncline_sql::bookkeeping;
 use syncline_types::{Error, Result, codes};
@@ -194,7 +194,11 @@ impl Sink for SqliteSink {
         Ok(Box::new(SqliteWriter::new(Arc::clone(&self.0), run.clone())))
     }
 
-    async fn finish(&self, run: &RunRef, target: &Arc<Target>) -> Result<Published> {
+    async fn marks(&self, _: &str) -> Result<Option<BTreeMap<String, String>>> {
+        Ok(None)
+    }
+
+    async fn finish(&self, run: &RunRef, target: &Arc<Target>, _: Marking<'_>) -> Result<Published> {
         let (run, target) = (run.clone(), Arc::clone(target));
         self.write("publish a table", move |_, turn| publish::finish(turn, &run, &target)).await
     }

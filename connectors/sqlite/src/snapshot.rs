@@ -11,8 +11,8 @@ mod splitter;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use syncline_connect::{Context, Finding, Read, Selection, Session, Source, SplitOrder, Stream};
-use syncline_types::{LogicalType, Predicate, Result};
+use syncline_connect::{Context, Edge, Finding, Read, Selection, Session, Source, SplitOrder, Stream};
+use syncline_types::{Error, LogicalType, Predicate, Result, codes};
 
 use crate::{
     client::{Database, journal_mode},
@@ -90,6 +90,11 @@ impl Source for SqliteSource {
 
     async fn begin(&self, _: &[Arc<Read>], parallel: usize) -> Result<Box<dyn Session>> {
         session::begin(&self.database, &self.cx, parallel).await.map(|session| Box::new(session) as _)
+    }
+
+    async fn edge(&self, stream: &Stream, _: &str) -> Result<Edge> {
+        Err(Error::new(&codes::UNSUPPORTED, "read from a mark on", format!("`{}`", stream.name))
+            .because("the connector cannot tell how far a column goes"))
     }
 
     fn digest_method(&self, _: &Read) -> Option<String> {

@@ -26,7 +26,9 @@ pub use glob::NameGlob;
 pub use memory::{Memory, Reservation};
 pub use nearest::nearest;
 pub use sink::{
-    Action, ColumnPlan, Existing, Lanes, ProgressDelta, ProgressRow, Published, Replace, RunRef, Sink,
-    Target, TargetPlan, TargetProgress, WriteMode, Writer,
+    Action, ColumnPlan, Existing, Lanes, Marking, ProgressDelta, ProgressRow, Published, Replace, RunRef,
+    Sink, Target, TargetPlan, TargetProgress, Task, WriteMode, Writer,
 };
-pub use source::{Digest, Next, Read, Reader, Selection, Session, Source, SplitOrder, Splitter, Stream};
+pub use source::{
+    Digest, Edge, Next, Read, Reader, Selection, Session, Source, SplitOrder, Splitter, Stream,
+};

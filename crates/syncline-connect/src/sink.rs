@@ -53,12 +53,21 @@ pub trait Sink: Send + Sync {
     /// [`syncline_types::codes::FENCED`] when a newer epoch has begun.
     async fn writer(&self, run: &RunRef) -> Result<Box<dyn Writer>>;
 
-    /// Publishes what was staged for a target, at once. Doing it again changes nothing: the target
-    /// remembers under the run that it is done, until [`Sink::close`].
+    /// Publishes what was staged for a target, at once, and with it what becomes of the stream's
+    /// mark where the target keeps progress. Doing it again changes nothing: the target remembers
+    /// under the run that it is done, until [`Sink::close`].
     ///
     /// # Errors
     /// When it fails; then nothing is published.
-    async fn finish(&self, run: &RunRef, target: &Arc<Target>) -> Result<Published>;
+    async fn finish(&self, run: &RunRef, target: &Arc<Target>, marking: Marking<'_>) -> Result<Published>;
+
+    /// The marks that [`Marking::Save`] has left for a pipeline's streams, by [`Target::source`];
+    /// `None` where the target keeps none. They outlive [`Sink::close`]. Of a table that is gone
+    /// there may still be a mark.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    async fn marks(&self, pipeline: &str) -> Result<Option<BTreeMap<String, String>>>;
 
     /// Throws away what was staged for one target, and its progress, so that it can begin again.
     /// What [`Sink::apply`] made stays usable.
@@ -128,16 +137,46 @@ pub struct Target {
     pub name: StreamName,
     /// The columns that arrive, with the source's native types where no step has changed them.
     pub schema: TableSchema,
+    /// What the rows that arrive are.
+    pub task: Task,
     /// What happens to rows that are there.
     pub write: WriteMode,
     /// The columns that tell rows apart: the primary key to create, and the key of a merge.
     pub key: Vec<String>,
+    /// The column by which the last of several rows with one key wins; without it two such rows are an
+    /// error. Only ever for a merge, and one of `schema`'s columns.
+    pub cursor: Option<String>,
     /// Whether rows wait in staging until all have arrived. Always so for overwrite and merge.
     pub staged: bool,
     /// How an overwrite is published.
     pub replace: Replace,
     /// Whether the user has said `overwrite`, and not only left the default.
     pub overwrite_said: bool,
+}
+
+/// What the rows that arrive for a target are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Task {
+    /// Rows to be loaded, as [`Target::write`] says.
+    #[default]
+    Load,
+    /// New values for the columns that arrive, of rows that are there; others are not added. Always
+    /// staged, with `write` as `Merge`.
+    Update,
+    /// Keys of rows that are to go. Always staged, with `write` as `Merge`.
+    Delete,
+}
+
+/// What becomes of a stream's mark when it is published. A mark is a text of the engine's own; a sink
+/// keeps it, and reads nothing in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marking<'a> {
+    /// It stays.
+    Keep,
+    /// This is the new one.
+    Save(&'a str),
+    /// There is none any more.
+    Clear,
 }
 
 /// What happens to rows that are in the target.

@@ -33,6 +33,13 @@ pub trait Source: Send + Sync {
     /// When it cannot be taken.
     async fn begin(&self, reads: &[Arc<Read>], parallel: usize) -> Result<Box<dyn Session>>;
 
+    /// How far a column of a stream goes now, for a run that reads what has come since the last one.
+    /// A filter that the source evaluates narrows neither figure.
+    ///
+    /// # Errors
+    /// [`syncline_types::codes::UNSUPPORTED`] when the source cannot tell; else when it fails.
+    async fn edge(&self, stream: &Stream, column: &str) -> Result<Edge>;
+
     /// The name of the checksum that the source computes itself over these columns of this stream;
     /// `None` when it cannot. Equal names mean that equal rows have equal checksums.
     fn digest_method(&self, read: &Read) -> Option<String>;
@@ -105,6 +112,15 @@ pub enum Next {
     Idle(Position),
     /// The split is read to its end.
     End,
+}
+
+/// How far a column goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edge {
+    /// The highest value, in the text form of [`syncline_types::text`]; `None` where no row has one.
+    pub highest: Option<String>,
+    /// How many rows have none.
+    pub nulls: u64,
 }
 
 /// A checksum of some rows.

@@ -9,9 +9,9 @@ use std::{
 use arrow_array::RecordBatch;
 use rusqlite::Connection;
 use syncline_connect::{
-    Batch, Connector, Context, Finding, Memory, Next, Outcome, ProgressDelta, ProgressRow, Read, Reader,
-    Reject, Replace, RunRef, Selection, Session, Severity, Sink, Source, Stream, Target, TargetPlan,
-    WriteMode, Writer,
+    Batch, Connector, Context, Finding, Marking, Memory, Next, Outcome, ProgressDelta, ProgressRow, Read,
+    Reader, Reject, Replace, RunRef, Selection, Session, Severity, Sink, Source, Stream, Target, TargetPlan,
+    Task, WriteMode, Writer,
 };
 use syncline_sqlite::{Dates, Sqlite, SqliteConfig};
 use syncline_types::{
@@ -302,6 +302,8 @@ pub(crate) fn target(name: &str, schema: TableSchema, write: WriteMode) -> Targe
         staged: true,
         replace: Replace::Auto,
         overwrite_said: false,
+        task: Task::Load,
+        cursor: None,
     }
 }
 
@@ -358,7 +360,7 @@ impl Run {
     }
 
     pub(crate) async fn finish(&self) -> Result<String> {
-        self.sink.finish(&self.run, &self.target).await.map(|published| published.how)
+        self.sink.finish(&self.run, &self.target, Marking::Keep).await.map(|published| published.how)
     }
 
     /// Publishes and clears away.

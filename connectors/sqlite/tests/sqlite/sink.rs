@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use syncline_connect::{Delivery, Lanes, Outcome, WriteMode};
+use syncline_connect::{Delivery, Lanes, Marking, Outcome, WriteMode};
 use syncline_types::{LogicalType as L, Position, Progress, SplitId, TableSchema, codes};
 
 use crate::rig::{Rig, Row, Run, batch, copy, delta, done, refused, row, rows, run_ref, schema, target};
@@ -411,7 +411,7 @@ async fn streams_are_prepared_and_published_beside_a_writer() {
     };
     tokio::join!(prepare, go_on);
     assert_eq!(run.finish().await.unwrap(), "renamed into place");
-    run.sink.finish(&run.run, &second).await.unwrap();
+    run.sink.finish(&run.run, &second, Marking::Keep).await.unwrap();
     run.sink.close("p").await.unwrap();
     assert_eq!((rig.rows("t").await.len(), rig.rows("u").await.len()), (2, 0));
 }

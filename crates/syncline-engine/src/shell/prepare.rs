@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use syncline_config::{Pipeline, StreamChoice};
 use syncline_connect::{
     AnyConnector, Context, Delivery, Finding, Read, Report, Selection, Severity, Sink, Source, Stream,
-    Target, TargetPlan, WriteMode,
+    Target, TargetPlan, Task, WriteMode,
 };
 use syncline_steps::{Chain, StepSpec};
 use syncline_types::{Error, Result, StreamName, codes};
@@ -213,6 +213,8 @@ pub(crate) fn bind(
         staged,
         replace: choice.replace,
         overwrite_said: choice.write_said && choice.write == WriteMode::Overwrite,
+        task: Task::Load,
+        cursor: None,
     };
     Ok(StreamWork { read: Arc::new(read), chain: Arc::new(chain), target: Arc::new(target), before: vec![] })
 }

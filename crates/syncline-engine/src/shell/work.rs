@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use syncline_connect::{
-    Action as TargetAction, Context, Read, RunRef, Session, Sink, Source, Splitter, Target,
+    Action as TargetAction, Context, Marking, Read, RunRef, Session, Sink, Source, Splitter, Target,
 };
 use syncline_state::{NewRun, NewStream, Store};
 use syncline_steps::Chain;
@@ -234,7 +234,7 @@ impl Work {
                 self.store.save_planned(&run.run, id).await?;
             }
             StreamAction::Finish => {
-                self.sink.finish(&run, &stream.target).await?;
+                self.sink.finish(&run, &stream.target, Marking::Keep).await?;
             }
             StreamAction::SavePhase(phase) => self.store.save_phase(&run.run, id, phase).await?,
         }

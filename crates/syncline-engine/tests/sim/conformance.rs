@@ -18,6 +18,7 @@ const TRANSACTIONAL: SinkCapability = SinkCapability {
     overwrite: true,
     append: true,
     merge: true,
+    keyed: false,
     readable: true,
 };
 
@@ -27,6 +28,7 @@ const AT_ONCE: SinkCapability = SinkCapability {
     overwrite: false,
     append: false,
     merge: true,
+    keyed: false,
     readable: true,
 };
 

@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use syncline_connect::{Read, Replace, Sink, Target};
+use syncline_connect::{Read, Replace, Sink, Target, Task};
 use syncline_engine::{
     core::{Action, Answer, Core, Ending, Event, Job, LaneAction, Scope, Step, StreamAction},
     shell::{LaneState, StreamState, StreamWork, Work},
@@ -244,6 +244,8 @@ fn stream_work(number: usize, table: &super::world::SourceTable, chunk_rows: u64
         staged: table.staged,
         replace: Replace::Auto,
         overwrite_said: true,
+        task: Task::Load,
+        cursor: None,
     };
     StreamWork {
         chain: Arc::new(Chain::bind(&[], &stream.schema, None).unwrap()),

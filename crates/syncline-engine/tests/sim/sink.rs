@@ -1,14 +1,17 @@
 //! A simulated target: transactional with staging, or one that applies rows by key at once.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use async_trait::async_trait;
 use syncline_connect::{
-    Action, ColumnPlan, Delivery, Existing, Finding, Lanes, Published, RunRef, Sink, Target, TargetPlan,
-    TargetProgress, WriteMode, Writer,
+    Action, ColumnPlan, Delivery, Existing, Finding, Lanes, Marking, Published, RunRef, Sink, Target,
+    TargetPlan, TargetProgress, WriteMode, Writer,
 };
 use syncline_types::{Column, Error, Result, codes};
 
@@ -134,7 +137,11 @@ impl Sink for SimSink {
         Ok(Box::new(SimWriter::new(&self.world, run)))
     }
 
-    async fn finish(&self, run: &RunRef, target: &Arc<Target>) -> Result<Published> {
+    async fn marks(&self, _: &str) -> Result<Option<BTreeMap<String, String>>> {
+        Ok(None)
+    }
+
+    async fn finish(&self, run: &RunRef, target: &Arc<Target>, _: Marking<'_>) -> Result<Published> {
         self.world.shake("publish")?;
         let mut world = self.world.get();
         fenced(&mut world, run)?;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arrow_array::{Int64Array, RecordBatch};
 use async_trait::async_trait;
 use syncline_connect::{
-    Batch, Digest, Finding, NameGlob, Next, Read, Reader, Selection, Session, Source, SplitOrder, Splitter,
-    Stream,
+    Batch, Digest, Edge, Finding, NameGlob, Next, Read, Reader, Selection, Session, Source, SplitOrder,
+    Splitter, Stream,
 };
 use syncline_testkit::conformance::Row;
 use syncline_types::{
@@ -82,6 +82,11 @@ impl Source for SimSource {
             table.snapshots.insert(id, table.rows.clone());
         }
         Ok(Box::new(SimSession { world: self.0.clone(), id, state: self.1 }))
+    }
+
+    async fn edge(&self, stream: &Stream, _: &str) -> Result<Edge> {
+        Err(Error::new(&codes::UNSUPPORTED, "read from a mark on", format!("`{}`", stream.name))
+            .because("the connector cannot tell how far a column goes"))
     }
 
     fn digest_method(&self, _: &Read) -> Option<String> {

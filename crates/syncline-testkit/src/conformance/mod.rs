@@ -15,7 +15,7 @@ use std::sync::Arc;
 use arrow_array::{Array, Int64Array, RecordBatch, cast::AsArray};
 use async_trait::async_trait;
 use syncline_connect::{
-    Batch, Capabilities, Read, Replace, RunRef, Selection, Sink, Source, Stream, Target, WriteMode,
+    Batch, Capabilities, Read, Replace, RunRef, Selection, Sink, Source, Stream, Target, Task, WriteMode,
 };
 use syncline_types::{Column, LogicalType, StreamName, TableSchema};
 
@@ -103,6 +103,8 @@ fn target(stream: u32, table: &str, write: WriteMode, staged: bool, keyed: bool)
         staged,
         replace: Replace::Auto,
         overwrite_said: true,
+        task: Task::Load,
+        cursor: None,
     })
 }
 

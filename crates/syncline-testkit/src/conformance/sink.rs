@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use syncline_connect::{
-    Delivery, ProgressDelta, ProgressRow, RunRef, Sink, SinkCapability, Target, WriteMode, Writer,
+    Delivery, Marking, ProgressDelta, ProgressRow, RunRef, Sink, SinkCapability, Target, WriteMode, Writer,
 };
 use syncline_types::{ErrorKind, Position, Progress, SplitId, codes};
 
@@ -73,7 +73,7 @@ async fn copy(sink: &dyn Sink, run: &RunRef, target: &Arc<Target>, split: u32, r
 }
 
 async fn end(sink: &dyn Sink, run: &RunRef, target: &Arc<Target>) {
-    sink.finish(run, target).await.expect("rows are published");
+    sink.finish(run, target, Marking::Keep).await.expect("rows are published");
     sink.close(&run.pipeline).await.expect("the run is closed");
 }
 
@@ -228,7 +228,10 @@ async fn an_older_epoch_may_write_no_more(fixture: &dyn Fixture) {
     let error = written.await.expect_err("an older epoch may write no more");
     assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
     assert_eq!(new.writer(&old_run).await.err().map(|error| error.kind()), Some(ErrorKind::Fenced));
-    assert_eq!(new.finish(&old_run, &target).await.err().map(|error| error.kind()), Some(ErrorKind::Fenced));
+    assert_eq!(
+        new.finish(&old_run, &target, Marking::Keep).await.err().map(|error| error.kind()),
+        Some(ErrorKind::Fenced)
+    );
     assert_eq!(fixture.rows(&table).await, Some(vec![(1, None)]));
     drop(zombie);
     new.close("p").await.expect("the run is closed");
@@ -308,10 +311,10 @@ async fn publishing_twice_changes_nothing(fixture: &dyn Fixture) {
         let target = target(0, &table, write, true, true);
         let run = begin(sink.as_ref(), "p", std::slice::from_ref(&target)).await;
         copy(sink.as_ref(), &run, &target, 0, &skewed(20)).await;
-        sink.finish(&run, &target).await.expect("rows are published");
+        sink.finish(&run, &target, Marking::Keep).await.expect("rows are published");
         let progress = sink.progress("p").await.expect("progress can be read").expect("progress is kept");
         assert_eq!(progress.published, [0]);
-        sink.finish(&run, &target).await.expect("a second time is no mistake");
+        sink.finish(&run, &target, Marking::Keep).await.expect("a second time is no mistake");
         assert_eq!(fixture.rows(&table).await, Some(sorted(skewed(20))), "{write:?}");
         sink.close("p").await.expect("the run is closed");
     }
