@@ -41,7 +41,7 @@ impl Connector for Postgres {
             overwrite: true,
             append: true,
             merge: true,
-            keyed: false,
+            keyed: true,
             readable: true,
         }),
     };

@@ -7,7 +7,7 @@ mod steps;
 
 use std::collections::BTreeMap;
 
-use syncline_connect::{Existing, Finding, Target, TargetPlan};
+use syncline_connect::{Existing, Finding, Target, TargetPlan, Task};
 use syncline_sql::quote_text;
 use syncline_types::{Column, Error, Result};
 
@@ -81,6 +81,10 @@ pub(crate) async fn plan(client: &Client, target: &Target) -> Result<TargetPlan>
         findings: vec![],
     };
     check::name(target, &mut plan);
+    if seen.table.is_none() && target.task != Task::Load {
+        check::needs_table(target, &mut plan);
+        return Ok(plan);
+    }
     if seen.table.is_none() {
         check::name_is_free(client, target, &mut plan).await?;
     }

@@ -1,11 +1,11 @@
 //! From staging to where everybody sees it: the key is built and statistics are taken first, then
 //! one short transaction makes the change. What is left over is cleared away.
 
-use syncline_connect::{Published, RunRef, Target, WriteMode};
+use syncline_connect::{Published, RunRef, Target, Task, WriteMode};
 use syncline_sql::{
     Dialect,
     bookkeeping::{self, StreamMark},
-    delete_vanished, insert_missing, insert_select, merge, quote_text, update_changed,
+    delete_staged, delete_vanished, insert_missing, insert_select, merge, quote_text, update_changed,
 };
 use syncline_types::{Column, Error, ErrorKind, Result, codes};
 
@@ -269,7 +269,7 @@ impl Publication<'_> {
         let (table, staging) = (self.table(), self.staging());
         let columns = Self::columns(staged);
         let key = &self.target.key;
-        if matches!(way, Way::Merge | Way::InPlaceByKey) {
+        if matches!(way, Way::Merge | Way::InPlaceByKey | Way::Update) {
             self.build_key(key, false).await?;
         }
         self.client.run_long(&format!("ANALYZE {staging}"), "take statistics of", self.name).await?;
@@ -286,7 +286,7 @@ impl Publication<'_> {
             })
         };
         let mut statements = vec![];
-        if way != Way::Insert {
+        if !matches!(way, Way::Insert | Way::Update | Way::Delete) {
             // Writers wait; readers see the old rows until the end.
             statements.push(format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE"));
         }
@@ -297,6 +297,10 @@ impl Publication<'_> {
                 statements.extend(update_changed(&Postgres, &table, &staging, &columns, key, distinct));
                 statements.push(insert_missing(&Postgres, &table, &staging, &columns, key));
             }
+            Way::Update => {
+                statements.extend(update_changed(&Postgres, &table, &staging, &columns, key, distinct));
+            }
+            Way::Delete => statements.push(delete_staged(&Postgres, &table, &staging, key)),
             Way::Insert => statements.push(insert_select(&Postgres, &table, &staging, &columns)),
             _ => {
                 statements.push(format!("DELETE FROM {table}"));
@@ -306,11 +310,19 @@ impl Publication<'_> {
         for statement in statements {
             self.client.run_long(&statement, "publish table", self.name).await?;
         }
-        let sql = format!("{} DROP TABLE {staging}", self.advance_sequences());
+        let sequences = if self.target.task == Task::Load { self.advance_sequences() } else { String::new() };
+        let sql = format!("{sequences} DROP TABLE {staging}");
         self.client.run(&sql, "publish table", self.name).await?;
         self.commit().await?;
         self.analyze().await?;
-        Ok(Published { how: "replaced in one transaction".into() })
+        let how = match way {
+            Way::Merge => "merged in one transaction",
+            Way::Update => "updated in one transaction",
+            Way::Delete => "deleted in one transaction",
+            Way::Insert => "added in one transaction",
+            _ => "replaced in one transaction",
+        };
+        Ok(Published { how: how.into() })
     }
 
     /// Rows are where they belong; what is left is to say so.

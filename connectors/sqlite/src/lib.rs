@@ -42,7 +42,7 @@ impl Connector for Sqlite {
             overwrite: true,
             append: true,
             merge: true,
-            keyed: false,
+            keyed: true,
             readable: true,
         }),
     };

@@ -5,7 +5,7 @@ pub(crate) mod shape;
 
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
-use syncline_connect::{Action, Existing, Finding, Replace, Target, TargetPlan, WriteMode};
+use syncline_connect::{Action, Existing, Finding, Replace, Target, TargetPlan, Task, WriteMode};
 use syncline_sql::{bookkeeping, reconcile};
 use syncline_types::{Column, Result, TableSchema};
 
@@ -40,6 +40,10 @@ pub(crate) enum Way {
     InPlace,
     /// Rows are updated and inserted by key.
     Merge,
+    /// Rows that are there are updated by key.
+    Update,
+    /// Rows are deleted by key.
+    Delete,
     /// The staged rows are inserted.
     Insert,
     /// Rows are written where everybody sees them, chunk by chunk.
@@ -100,6 +104,11 @@ fn see_table(connection: &Connection, table: Table) -> Result<Seen> {
 impl Seen {
     /// How rows will be published.
     pub(crate) fn way(&self, target: &Target) -> Way {
+        match target.task {
+            Task::Load => {}
+            Task::Update => return Way::Update,
+            Task::Delete => return Way::Delete,
+        }
         match (target.write, &self.table) {
             (WriteMode::Append, _) if !target.staged => Way::Direct,
             (_, None) => Way::Rename,
@@ -159,6 +168,10 @@ pub(crate) fn plan(
         plan.existing = Some(Existing { has_rows: seen.has_rows, rows_estimate, ours: seen.ours });
     }
     check::names(target, &seen, &mut plan);
+    if seen.table.is_none() && target.task != Task::Load {
+        check::needs_table(target, &mut plan);
+        return Ok(plan);
+    }
     check::decisions(target, &seen, &mut plan);
     check::columns(target, &seen, &mut plan);
     check::key(connection, target, &seen, &mut plan)?;
@@ -181,7 +194,7 @@ fn prepare(target: &Target, seen: &Seen, plan: &mut TargetPlan) {
     );
     let name = target.name.to_string();
     let added = match (&seen.table, target.write) {
-        (Some(table), WriteMode::Append | WriteMode::Merge) => {
+        (Some(table), WriteMode::Append | WriteMode::Merge) if target.task != Task::Delete => {
             let there = respelled(table, &target.schema);
             let missing: Vec<Column> =
                 reconcile(&target.schema, &there).missing.into_iter().cloned().collect();
@@ -232,6 +245,13 @@ fn publish(target: &Target, seen: &Seen, plan: &mut TargetPlan) {
             "update",
             format!("rows are updated or inserted by ({}) in one transaction", target.key.join(", ")),
         ),
+        Way::Update => (
+            "update",
+            format!("rows that are there are updated by ({}) in one transaction", target.key.join(", ")),
+        ),
+        Way::Delete => {
+            ("delete", format!("rows are deleted by ({}) in one transaction", target.key.join(", ")))
+        }
         Way::Insert => ("insert", "rows are added in one transaction".into()),
         Way::Direct => ("insert", "rows are added chunk by chunk, each in one transaction".into()),
     };
@@ -241,6 +261,13 @@ fn publish(target: &Target, seen: &Seen, plan: &mut TargetPlan) {
             "the triggers of `{}` will fire: {}",
             target.name,
             seen.attached.triggers.join(", ")
+        )));
+    }
+    if way == Way::Delete && !seen.attached.cascades.is_empty() {
+        plan.findings.push(Finding::warning(format!(
+            "with rows of `{}`, rows of other tables are deleted or changed: {}",
+            target.name,
+            seen.attached.cascades.join(", ")
         )));
     }
 }

@@ -5,7 +5,7 @@ use syncline_connect::{Published, RunRef, Target, WriteMode};
 use syncline_sql::{
     Dialect,
     bookkeeping::{self, StreamMark},
-    insert_select, merge, quote_double,
+    count_changed, delete_staged, insert_select, merge, quote_double, update_changed,
 };
 use syncline_types::{Error, Result, codes};
 
@@ -83,6 +83,14 @@ fn drop_table(connection: &Connection, name: &str) -> Result<()> {
         .explain("drop table", format!("`{name}`"))
 }
 
+/// When a column differs. Texts that are equal by the column's collation may still do so; and where
+/// nothing is converted, so may a 1 and a 1.0.
+fn distinct(table: &Table, column: &str, left: &str, right: &str) -> Option<String> {
+    let untyped = table.column(column).is_none_or(|column| column.untyped);
+    let column = Sqlite.quote(column);
+    (!untyped).then(|| format!("{left}.{column} COLLATE BINARY IS NOT {right}.{column}"))
+}
+
 struct Publication<'a> {
     connection: &'a Connection,
     target: &'a Target,
@@ -100,6 +108,7 @@ impl Publication<'_> {
             return Err(needs_decision(self.target));
         }
         match (self.seen.way(self.target), table) {
+            (Way::Update | Way::Delete, None) => Err(self.table_is_gone()),
             (_, None) => self.rename(None),
             (Way::Rename, Some(old)) if self.can_take_the_name_of(old) => self.rename(Some(old)),
             (way, Some(table)) => self.fill(way, table),
@@ -192,6 +201,14 @@ impl Publication<'_> {
                 self.must_have_all_keys(&name, &stage)?;
                 "merged in one transaction"
             }
+            Way::Update => {
+                self.update(table, &name, &stage)?;
+                "updated in one transaction"
+            }
+            Way::Delete => {
+                self.delete(&name, &stage)?;
+                "deleted in one transaction"
+            }
             Way::Insert | Way::Direct => {
                 self.insert(&name, &stage, staged)?;
                 "added in one transaction"
@@ -233,15 +250,42 @@ impl Publication<'_> {
         if inserted == staged { Ok(()) } else { Err(self.kept_by_trigger("some rows are not taken")) }
     }
 
+    fn table_is_gone(&self) -> Error {
+        Error::new(&codes::STREAM_MISSING, "change rows of", format!("`{}`", self.target.name))
+            .because("the table is no more")
+            .hint("Copy it first")
+    }
+
     fn merge(&self, table: &Table, name: &str, stage: &str) -> String {
-        // Texts that are equal by the column's collation may still differ; and where nothing is
-        // converted, so may a 1 and a 1.0.
-        let distinct = |column: &str, left: &str, right: &str| {
-            let untyped = table.column(column).is_none_or(|column| column.untyped);
-            let column = Sqlite.quote(column);
-            (!untyped).then(|| format!("{left}.{column} COLLATE BINARY IS NOT {right}.{column}"))
-        };
+        let distinct = |column: &str, left: &str, right: &str| distinct(table, column, left, right);
         merge(&Sqlite, name, stage, &self.columns, &self.target.key, distinct)
+    }
+
+    fn update(&self, table: &Table, name: &str, stage: &str) -> Result<()> {
+        let distinct = |column: &str, left: &str, right: &str| distinct(table, column, left, right);
+        let update = update_changed(&Sqlite, name, stage, &self.columns, &self.target.key, distinct);
+        // Without another column than the key's there is nothing to update.
+        let Some(update) = update else { return Ok(()) };
+        let count = || count_changed(&Sqlite, name, stage, &self.columns, &self.target.key, distinct);
+        let wanted = match self.seen.attached.triggers.is_empty() {
+            true => None,
+            false => Some(self.count(&count())?),
+        };
+        let updated = self.execute(&update.replacen("UPDATE", "UPDATE OR ABORT", 1))?;
+        match wanted {
+            Some(wanted) if updated != wanted => Err(self.kept_by_trigger("some rows are not updated")),
+            _ => Ok(()),
+        }
+    }
+
+    fn delete(&self, name: &str, stage: &str) -> Result<()> {
+        let delete = delete_staged(&Sqlite, name, stage, &self.target.key);
+        self.execute(&delete)?;
+        let left = delete.replacen("DELETE", "SELECT count(*)", 1);
+        if !self.seen.attached.triggers.is_empty() && self.count(&left)? != 0 {
+            return Err(self.kept_by_trigger("some of its rows cannot be deleted"));
+        }
+        Ok(())
     }
 
     fn must_have_all_keys(&self, name: &str, stage: &str) -> Result<()> {

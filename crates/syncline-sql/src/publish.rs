@@ -3,7 +3,7 @@
 //! `ON CONFLICT ... DO UPDATE` is what PostgreSQL and SQLite share; it looks at the one key it is
 //! given and fails on any other unique key.
 
-use crate::Dialect;
+use crate::{Dialect, key_tuple};
 
 /// `INSERT INTO target SELECT FROM stage`, over these columns.
 pub fn insert_select<D: Dialect>(dialect: &D, target: &str, stage: &str, columns: &[String]) -> String {
@@ -48,6 +48,15 @@ pub fn delete_vanished<D: Dialect>(dialect: &D, target: &str, stage: &str, key: 
     )
 }
 
+/// Deletes the rows whose key is in staging. Staging leads, so that an index on the target's key serves.
+pub fn delete_staged<D: Dialect>(dialect: &D, target: &str, stage: &str, key: &[String]) -> String {
+    format!(
+        "DELETE FROM {target} WHERE {} IN (SELECT {} FROM {stage})",
+        key_tuple(dialect, key),
+        dialect.list(key)
+    )
+}
+
 /// Updates the rows that are in both and differ, `distinct` as for [`merge`].
 pub fn update_changed<D: Dialect>(
     dialect: &D,
@@ -62,13 +71,35 @@ pub fn update_changed<D: Dialect>(
         return None;
     }
     let set: Vec<String> = rest.iter().map(|column| format!("{0} = s.{0}", dialect.quote(column))).collect();
-    let differs: Option<Vec<String>> = rest.iter().map(|column| distinct(column, "t", "s")).collect();
+    let condition = differs(dialect, &rest, key, distinct);
+    Some(format!("UPDATE {target} AS t SET {} FROM {stage} AS s WHERE {condition}", set.join(", ")))
+}
+
+/// Counts the rows that [`update_changed`] is about to update.
+pub fn count_changed<D: Dialect>(
+    dialect: &D,
+    target: &str,
+    stage: &str,
+    columns: &[String],
+    key: &[String],
+    distinct: impl Fn(&str, &str, &str) -> Option<String>,
+) -> String {
+    let rest: Vec<&String> = columns.iter().filter(|column| !key.contains(column)).collect();
+    let condition = differs(dialect, &rest, key, distinct);
+    format!("SELECT count(*) FROM {target} AS t, {stage} AS s WHERE {condition}")
+}
+
+/// The condition for rows that are in both and differ in one of these columns.
+fn differs<D: Dialect>(
+    dialect: &D,
+    columns: &[&String],
+    key: &[String],
+    distinct: impl Fn(&str, &str, &str) -> Option<String>,
+) -> String {
+    let parts: Option<Vec<String>> = columns.iter().map(|column| distinct(column, "t", "s")).collect();
+    let differs = parts.filter(|parts| !parts.is_empty());
     let condition = differs.map_or(String::new(), |parts| format!(" AND ({})", parts.join(" OR ")));
-    Some(format!(
-        "UPDATE {target} AS t SET {} FROM {stage} AS s WHERE {}{condition}",
-        set.join(", "),
-        same_key(dialect, key)
-    ))
+    format!("{}{condition}", same_key(dialect, key))
 }
 
 /// Inserts the rows whose key is not in the target.

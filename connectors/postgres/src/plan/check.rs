@@ -1,6 +1,6 @@
 //! What stands in the way: names, grants, decisions, columns and keys.
 
-use syncline_connect::{ColumnPlan, Finding, Target, TargetPlan, WriteMode};
+use syncline_connect::{ColumnPlan, Finding, Target, TargetPlan, Task, WriteMode};
 use syncline_sql::{Dialect, Fit, bookkeeping, quote_text, reconcile};
 use syncline_types::{Column, Error, LogicalType, Result, codes};
 
@@ -53,6 +53,16 @@ pub(super) fn name(target: &Target, plan: &mut TargetPlan) {
                 .because("names that begin with `_syncline` are Syncline's own"),
         );
     }
+}
+
+/// Rows can only be changed where there are some.
+pub(super) fn needs_table(target: &Target, plan: &mut TargetPlan) {
+    blocker(
+        plan,
+        Error::new(&codes::STREAM_MISSING, "change rows of", format!("`{}`", target.name))
+            .because("there is no such table")
+            .hint("Copy it first"),
+    );
 }
 
 /// A table shares its name with sequences, indexes and types of its schema.
@@ -122,12 +132,17 @@ pub(super) async fn rights(
         }
     }
     if seen.table.is_some() {
-        let mut wanted = vec!["INSERT"];
+        let mut wanted = vec![match target.task {
+            Task::Load => "INSERT",
+            Task::Update => "UPDATE",
+            Task::Delete => "DELETE",
+        }];
         wanted.extend(match seen.way(target) {
             Way::Rename | Way::Insert | Way::Direct => &[][..],
             Way::InPlace => &["DELETE"][..],
             Way::InPlaceByKey => &["SELECT", "UPDATE", "DELETE"][..],
             Way::Merge => &["SELECT", "UPDATE"][..],
+            Way::Update | Way::Delete => &["SELECT"][..],
         });
         for privilege in wanted {
             let sql = format!("SELECT has_table_privilege({}, '{privilege}')", quote_text(&table));
@@ -220,6 +235,10 @@ pub(super) fn columns(target: &Target, seen: &Seen, types: &Types, plan: &mut Ta
         }
         plan.columns.push(column_plan(column, target_type, note));
     }
+    if target.task == Task::Delete {
+        // Its keys are looked for, and no row is made.
+        return;
+    }
     for column in &reconciled.missing {
         let target_type = types.of(column).to_owned();
         if target.write == WriteMode::Overwrite {
@@ -235,7 +254,8 @@ pub(super) fn columns(target: &Target, seen: &Seen, types: &Types, plan: &mut Ta
         }
         plan.columns.push(column_plan(column, target_type, Some("added".to_owned())));
     }
-    for column in &reconciled.unfilled {
+    let unfilled = reconciled.unfilled.iter().filter(|_| target.task == Task::Load);
+    for column in unfilled {
         blocker(
             plan,
             Error::new(&codes::COLUMN_MISSING, "fill column", format!("`{name}.{}`", column.name))
@@ -289,7 +309,7 @@ pub(super) fn key(target: &Target, seen: &Seen, plan: &mut TargetPlan) {
     if target.key.is_empty() {
         return blocker(
             plan,
-            Error::new(&codes::KEY_MISSING, "merge into", format!("`{}`", target.name))
+            Error::new(&codes::KEY_MISSING, by_key(target.task), format!("`{}`", target.name))
                 .because("the stream has no key")
                 .hint("Name one with --key COL,... (key: [COL]), or use --write append"),
         );
@@ -299,13 +319,22 @@ pub(super) fn key(target: &Target, seen: &Seen, plan: &mut TargetPlan) {
     {
         blocker(
             plan,
-            Error::new(&codes::KEY_MISSING, "merge into", format!("`{}`", target.name))
+            Error::new(&codes::KEY_MISSING, by_key(target.task), format!("`{}`", target.name))
                 .because(format!(
                     "{} is no primary key or unique, never NULL key there",
                     target.key.join(", ")
                 ))
                 .hint("Create a unique index over NOT NULL columns, or name another key"),
         );
+    }
+}
+
+/// What is done by key, in words.
+fn by_key(task: Task) -> &'static str {
+    match task {
+        Task::Load => "merge into",
+        Task::Update => "update rows of",
+        Task::Delete => "delete rows of",
     }
 }
 

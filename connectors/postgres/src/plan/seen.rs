@@ -1,6 +1,6 @@
 //! What is there, as far as a target is concerned.
 
-use syncline_connect::{Replace, Target, WriteMode};
+use syncline_connect::{Replace, Target, Task, WriteMode};
 use syncline_sql::{Dialect, bookkeeping, quote_text};
 use syncline_types::{Error, ErrorKind, Result};
 
@@ -32,6 +32,10 @@ pub(crate) enum Way {
     InPlaceByKey,
     /// Rows are updated and inserted by key.
     Merge,
+    /// Rows that are there are updated by key.
+    Update,
+    /// Rows are deleted by key.
+    Delete,
     /// The staged rows are inserted.
     Insert,
     /// Rows are written where everybody sees them, chunk by chunk.
@@ -112,6 +116,11 @@ pub(crate) fn qualified_made(client: &Client) -> String {
 impl Seen {
     /// How rows will be published.
     pub(crate) fn way(&self, target: &Target) -> Way {
+        match target.task {
+            Task::Load => {}
+            Task::Update => return Way::Update,
+            Task::Delete => return Way::Delete,
+        }
         match (target.write, &self.table) {
             (WriteMode::Append, _) if !target.staged => Way::Direct,
             (_, None) => Way::Rename,

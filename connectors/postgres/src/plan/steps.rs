@@ -1,6 +1,6 @@
 //! What is done before the first row, and when all rows are there.
 
-use syncline_connect::{Action, Finding, Target, TargetPlan, WriteMode};
+use syncline_connect::{Action, Finding, Target, TargetPlan, Task, WriteMode};
 use syncline_sql::{Dialect, reconcile};
 use syncline_types::Column;
 
@@ -22,7 +22,8 @@ pub(super) fn prepare(
 ) {
     let table = qualified(&target.name, &client.config.schema);
     let there = seen.table.as_ref().map(Table::schema);
-    if let Some(there) = there.as_ref().filter(|_| target.write != WriteMode::Overwrite) {
+    let adds_columns = target.write != WriteMode::Overwrite && target.task != Task::Delete;
+    if let Some(there) = there.as_ref().filter(|_| adds_columns) {
         for column in reconcile(&target.schema, there).missing {
             plan.before.push(Action {
                 verb: "alter",
@@ -83,7 +84,9 @@ fn stage_for_rows(target: &Target, seen: &Seen, table: &str) -> String {
         }
     }
     let is_written = |name: &String| written.iter().any(|column| column.name == *name);
-    for (columns, check) in &seen.checks {
+    // Rows that go need not be such as the table would take today.
+    let checks = seen.checks.iter().filter(|_| target.task != Task::Delete);
+    for (columns, check) in checks {
         if columns.iter().all(is_written) {
             statement.push_str(&format!("; ALTER TABLE {{stage}} ADD {check}"));
         }
@@ -142,15 +145,28 @@ pub(super) fn publish(target: &Target, seen: &Seen, way: Way, plan: &mut TargetP
             "update",
             format!("rows are updated or inserted by ({}) in one transaction", target.key.join(", ")),
         ),
+        Way::Update => act(
+            "update",
+            format!("rows that are there are updated by ({}) in one transaction", target.key.join(", ")),
+        ),
+        Way::Delete => {
+            act("delete", format!("rows are deleted by ({}) in one transaction", target.key.join(", ")))
+        }
         Way::Insert => act("insert", "rows are added in one transaction".into()),
         Way::Direct => act("insert", "rows are added chunk by chunk, each in one transaction".into()),
     }
-    let fires = matches!(way, Way::InPlace | Way::InPlaceByKey | Way::Merge | Way::Insert | Way::Direct);
-    if fires && !seen.attached.triggers.is_empty() {
+    if way != Way::Rename && !seen.attached.triggers.is_empty() {
         plan.findings.push(Finding::warning(format!(
             "the triggers of `{}` will fire: {}",
             target.name,
             seen.attached.triggers.join(", ")
+        )));
+    }
+    if way == Way::Delete && !seen.attached.cascades.is_empty() {
+        plan.findings.push(Finding::warning(format!(
+            "with rows of `{}`, rows of other tables are deleted or changed, by foreign key {}",
+            target.name,
+            seen.attached.cascades.join(", ")
         )));
     }
 }

@@ -1,7 +1,7 @@
 //! What stands in the way of a target: its name, its rows, its columns, its key.
 
 use rusqlite::Connection;
-use syncline_connect::{ColumnPlan, Finding, Target, TargetPlan, WriteMode};
+use syncline_connect::{ColumnPlan, Finding, Target, TargetPlan, Task, WriteMode};
 use syncline_sql::{Fit, Reconciled, bookkeeping, reconcile};
 use syncline_types::{Column, Error, LogicalType, Result, codes};
 
@@ -65,6 +65,12 @@ pub(super) fn names(target: &Target, seen: &Seen, plan: &mut TargetPlan) {
         let error = Error::new(&codes::COLUMN_MISSING, "write to", format!("`{}`", target.name));
         blocker(plan, error.because("the stream has no columns"));
     }
+}
+
+/// Rows can only be changed where there are some.
+pub(super) fn needs_table(target: &Target, plan: &mut TargetPlan) {
+    let error = Error::new(&codes::STREAM_MISSING, "change rows of", format!("`{}`", target.name));
+    blocker(plan, error.because("there is no such table").hint("Copy it first"));
 }
 
 /// What only the user can decide.
@@ -140,6 +146,10 @@ pub(super) fn columns(target: &Target, seen: &Seen, plan: &mut TargetPlan) {
         }
         plan.columns.push(column_plan(column, at_table.declared.clone(), note));
     }
+    if target.task == Task::Delete {
+        // Its keys are looked for, and no row is made.
+        return;
+    }
     for column in missing {
         if target.write == WriteMode::Overwrite {
             let object = format!("`{name}.{}`", column.name);
@@ -154,7 +164,7 @@ pub(super) fn columns(target: &Target, seen: &Seen, plan: &mut TargetPlan) {
         let declared = shape::added(column, &target.schema.dialect, table);
         plan.columns.push(column_plan(column, declared, Some("added")));
     }
-    for column in unfilled {
+    for column in unfilled.into_iter().filter(|_| target.task == Task::Load) {
         let filled = table.alias.as_deref() == Some(&column.name)
             || table.column(&column.name).is_some_and(|there| there.has_default);
         if !filled {
@@ -204,7 +214,12 @@ pub(super) fn key(
     if target.write != WriteMode::Merge {
         return Ok(());
     }
-    let error = Error::new(&codes::KEY_MISSING, "merge into", format!("`{}`", target.name));
+    let by_key = match target.task {
+        Task::Load => "merge into",
+        Task::Update => "update rows of",
+        Task::Delete => "delete rows of",
+    };
+    let error = Error::new(&codes::KEY_MISSING, by_key, format!("`{}`", target.name));
     if target.key.is_empty() {
         let error = error.because("the stream has no key");
         blocker(plan, error.hint("Name one with --key COL,... (key: [COL]), or use --write append"));

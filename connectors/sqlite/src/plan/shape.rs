@@ -1,6 +1,6 @@
 //! Tables as they are to be made: in a stream's own shape, or like a table that is there.
 
-use syncline_connect::Target;
+use syncline_connect::{Target, Task};
 use syncline_sql::{Dialect, bookkeeping::stage, quote_double, quote_text};
 use syncline_types::{Column, DefaultValue, LogicalType, civil, decimal::Digits, text};
 
@@ -110,8 +110,9 @@ pub(crate) fn added(column: &Column, dialect: &str, table: &Table) -> String {
 /// Statements that make staging like a table: each is tried until one succeeds. The first is the
 /// table's own, with its checks; a check that names the table cannot be taken along.
 pub(crate) fn like(table: &Table, refers: bool, target: &Target) -> Vec<String> {
-    // A row's foreign keys are looked at when all rows are where they belong.
-    let own = tokens::body(&table.sql).filter(|_| !refers).map(str::to_owned);
+    // A row's foreign keys are looked at when all rows are where they belong. Only whole rows fit into
+    // the table's own shape.
+    let own = tokens::body(&table.sql).filter(|_| !refers && target.task == Task::Load).map(str::to_owned);
     own.into_iter().chain([parts(table, target)]).collect()
 }
 
@@ -131,7 +132,9 @@ fn parts(table: &Table, target: &Target) -> String {
             format!("{} {}{required}{collation}", Sqlite.quote(&column.name), same_affinity(&there.declared))
         })
         .collect();
-    for key in table.keys.iter().filter(|key| key.columns.iter().all(|name| written(name))) {
+    // A key to be deleted may be named twice.
+    let keys = table.keys.iter().filter(|_| target.task != Task::Delete);
+    for key in keys.filter(|key| key.columns.iter().all(|name| written(name))) {
         let word = if key.primary { "PRIMARY KEY" } else { "UNIQUE" };
         parts.push(format!("{word} ({})", key_list(key)));
     }

@@ -1,7 +1,7 @@
 //! What is done before the first row. Each step may have been done by an earlier process already.
 
 use rusqlite::Connection;
-use syncline_connect::{RunRef, Target};
+use syncline_connect::{RunRef, Target, Task};
 use syncline_sql::{
     Dialect,
     bookkeeping::{self, StreamMark},
@@ -84,6 +84,9 @@ fn stage(connection: &Connection, database: &Database, run_ref: &RunRef, target:
         }
     }
     made?;
+    if target.task == Task::Delete {
+        return Ok(());
+    }
     unique_sets(connection, database, run_ref, target, table)
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "this is a test, in several files")]
 
 mod failures;
+mod keyed;
 mod keys;
 mod merge;
 mod overwrite;

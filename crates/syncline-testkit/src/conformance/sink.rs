@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use syncline_connect::{
-    Delivery, Marking, ProgressDelta, ProgressRow, RunRef, Sink, SinkCapability, Target, WriteMode, Writer,
+    Batch, Delivery, Marking, ProgressDelta, ProgressRow, RunRef, Sink, SinkCapability, Target, Task,
+    WriteMode, Writer,
 };
 use syncline_types::{ErrorKind, Position, Progress, SplitId, codes};
 
@@ -23,6 +24,11 @@ pub(super) async fn prove(fixture: &dyn Fixture, claims: SinkCapability) {
     }
     if claims.merge {
         merge_updates_and_adds(fixture).await;
+    }
+    if claims.keyed {
+        rows_go_by_key(fixture).await;
+        rows_are_updated_by_key(fixture).await;
+        what_cannot_be_changed_by_key_is_told(fixture).await;
     }
     if claims.delivery == Delivery::ExactlyOnce {
         what_is_not_committed_is_not_there(fixture).await;
@@ -161,6 +167,83 @@ async fn merge_updates_and_adds(fixture: &dyn Fixture) {
     end(sink.as_ref(), &run, &target).await;
     let expected = sorted([skewed(40), vec![(-9, Some(9))]].concat());
     assert_eq!(fixture.rows(&table).await, Some(expected));
+}
+
+/// The same target for keys of rows that are to go, or for new values of rows that are there.
+fn changing(target: &Arc<Target>, task: Task, columns: &[&str]) -> Arc<Target> {
+    let mut target = Target::clone(target);
+    target.task = task;
+    target.schema.columns.retain(|column| columns.contains(&column.name.as_str()));
+    Arc::new(target)
+}
+
+/// Writes rows of some columns only as one split and publishes them; doing that again changes nothing.
+async fn change(sink: &dyn Sink, target: &Arc<Target>, rows: &[Row]) {
+    let run = begin(sink, "p", std::slice::from_ref(target)).await;
+    let mut writer = sink.writer(&run).await.expect("a writer opens");
+    for part in rows.chunks(70) {
+        let whole = batch(part);
+        let indexes: Vec<usize> = (0..target.schema.columns.len()).collect();
+        let rows = whole.rows.project(&indexes).expect("the columns are the first of the table");
+        let part = Batch { rows, ..whole };
+        let outcomes = writer.write(target, SplitId(0), &part).await.expect("rows are written");
+        assert!(outcomes.is_empty(), "{outcomes:?}");
+    }
+    writer.commit(&[delta(target.stream, 0, Progress::Done, rows.len() as u64)]).await.expect("committed");
+    drop(writer);
+    sink.finish(&run, target, Marking::Keep).await.expect("the changes are published");
+    sink.finish(&run, target, Marking::Keep).await.expect("a second time is no mistake");
+    sink.close("p").await.expect("the run is closed");
+}
+
+async fn rows_go_by_key(fixture: &dyn Fixture) {
+    let table = fixture.create(true).await;
+    fixture.insert(&table, &skewed(100)).await;
+    let sink = open(fixture).await;
+    let target = changing(&target(0, &table, WriteMode::Merge, true, true), Task::Delete, &["id"]);
+    // Some are there, some are not, and one is named twice.
+    let gone: Vec<Row> = (0..30).map(|id| (id * 2, None)).chain([(-5, None), (0, None)]).collect();
+    change(sink.as_ref(), &target, &gone).await;
+    let expected: Vec<Row> =
+        skewed(100).into_iter().filter(|(id, _)| !gone.iter().any(|(key, _)| key == id)).collect();
+    assert_eq!(fixture.rows(&table).await, Some(sorted(expected)));
+    // No key is none to go.
+    let before = fixture.rows(&table).await;
+    change(sink.as_ref(), &target, &[]).await;
+    assert_eq!(fixture.rows(&table).await, before);
+}
+
+async fn rows_are_updated_by_key(fixture: &dyn Fixture) {
+    let table = fixture.create(true).await;
+    fixture.insert(&table, &[(1, Some(1)), (2, Some(2)), (3, None), (4, Some(4))]).await;
+    let sink = open(fixture).await;
+    let whole = target(0, &table, WriteMode::Merge, true, true);
+    let target = changing(&whole, Task::Update, &["id", "value"]);
+    // One is not there, and is not added; one is as it was.
+    change(sink.as_ref(), &target, &[(1, None), (3, Some(33)), (4, Some(4)), (5, Some(5))]).await;
+    let expected = vec![(1, None), (2, Some(2)), (3, Some(33)), (4, Some(4))];
+    assert_eq!(fixture.rows(&table).await, Some(expected.clone()));
+    // The key alone leaves nothing to update.
+    change(sink.as_ref(), &changing(&whole, Task::Update, &["id"]), &[(1, None)]).await;
+    assert_eq!(fixture.rows(&table).await, Some(expected));
+}
+
+async fn what_cannot_be_changed_by_key_is_told(fixture: &dyn Fixture) {
+    let keyless = fixture.has_keyless_tables().then(|| fixture.create(false));
+    let keyless = match keyless {
+        Some(created) => Some((created.await, &codes::KEY_MISSING)),
+        None => None,
+    };
+    let missing = Some((free_name(fixture).await, &codes::STREAM_MISSING));
+    let sink = open(fixture).await;
+    for (table, code) in keyless.into_iter().chain(missing) {
+        for task in [Task::Update, Task::Delete] {
+            let target = changing(&target(0, &table, WriteMode::Merge, true, true), task, &["id", "value"]);
+            let plans = sink.plan(&[target]).await.expect("it can be planned");
+            let blocker = plans[0].findings.iter().find_map(|finding| finding.error.as_ref());
+            assert_eq!(blocker.map(syncline_types::Error::code), Some(code), "{task:?} of {table}");
+        }
+    }
 }
 
 async fn what_is_not_committed_is_not_there(fixture: &dyn Fixture) {
