@@ -281,7 +281,7 @@ impl Session for PostgresSession {
         match read.stream.order {
             SplitOrder::Key(_) => Ok(Box::new(KeySplitter { shared, read, chunk, last, next_id })),
             SplitOrder::Place => Ok(Box::new(PageSplitter { shared, read, chunk, planned: None })),
-            SplitOrder::Whole => Ok(Box::new(WholeSplitter { done: last.is_some() })),
+            SplitOrder::Whole | SplitOrder::Part => Ok(Box::new(WholeSplitter { done: last.is_some() })),
         }
     }
 

@@ -156,6 +156,8 @@ pub enum SplitOrder {
     Key(Vec<String>),
     /// By where rows lie; a place means nothing in another snapshot.
     Place,
+    /// By parts that stay as they are, such as files: a later session knows each again, or fails.
+    Part,
     /// Not at all; nor can a later snapshot go on with it.
     Whole,
 }
@@ -163,7 +165,7 @@ pub enum SplitOrder {
 impl SplitOrder {
     /// Whether splits that are done stay done when the snapshot is lost.
     pub fn outlives_snapshot(&self) -> bool {
-        matches!(self, SplitOrder::Key(_))
+        matches!(self, SplitOrder::Key(_) | SplitOrder::Part)
     }
 }
 

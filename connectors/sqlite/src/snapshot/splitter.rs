@@ -98,8 +98,8 @@ impl Plan {
         let read = Arc::clone(&self.read);
         let chunk = read.chunk_rows.max(1);
         let (extent, rows_estimate) = match (&read.stream.order, self.last.take()) {
-            (SplitOrder::Whole, None) => (Extent::Whole, read.stream.rows_estimate),
-            (SplitOrder::Whole, last @ Some(_)) => {
+            (SplitOrder::Whole | SplitOrder::Part, None) => (Extent::Whole, read.stream.rows_estimate),
+            (SplitOrder::Whole | SplitOrder::Part, last @ Some(_)) => {
                 self.last = last;
                 return Ok(None);
             }

@@ -47,6 +47,14 @@ pub trait Fixture: Send + Sync {
     fn has_keyless_tables(&self) -> bool {
         true
     }
+    /// Whether a later session can go on with a table that is cut.
+    fn outlives_snapshot(&self, keyed: bool) -> bool {
+        keyed
+    }
+    /// Whether a key keeps out a second row that has it.
+    fn keeps_keys_unique(&self) -> bool {
+        true
+    }
     /// Whether rows can be added at all.
     fn can_change(&self) -> bool {
         true
