@@ -1,7 +1,7 @@
 //! From staging to where everybody sees it: the key is built and statistics are taken first, then
 //! one short transaction makes the change. What is left over is cleared away.
 
-use syncline_connect::{Published, RunRef, Target, Task, WriteMode};
+use syncline_connect::{Marking, Published, RunRef, Target, Task, WriteMode};
 use syncline_sql::{
     Dialect,
     bookkeeping::{self, StreamMark},
@@ -28,6 +28,7 @@ pub(crate) async fn finish(
     shared: &SinkShared,
     run: &RunRef,
     target: &Target,
+    marking: Marking<'_>,
 ) -> Result<Published> {
     let name = target.name.to_string();
     if published(client, shared, run, target).await? {
@@ -44,7 +45,7 @@ pub(crate) async fn finish(
         Some(_) => seen.way(target),
         None => Way::Direct,
     };
-    let publication = Publication { client, shared, run, target, seen: &seen, name: &name };
+    let publication = Publication { client, shared, run, target, seen: &seen, name: &name, marking };
     match (way, staged) {
         (Way::Direct, _) | (_, None) => publication.direct().await,
         (Way::Rename, Some(staged)) if publication.can_take_the_name(&staged) => {
@@ -103,6 +104,7 @@ struct Publication<'a> {
     target: &'a Target,
     seen: &'a Seen,
     name: &'a str,
+    marking: Marking<'a>,
 }
 
 impl Publication<'_> {
@@ -141,16 +143,38 @@ impl Publication<'_> {
     }
 
     async fn commit(&self) -> Result<()> {
-        let sql =
-            format!("{}; COMMIT", self.shared.save_mark(self.run, self.target.stream, StreamMark::Published));
-        self.client.run(&sql, "publish table", self.name).await
+        let published = self.shared.save_mark(self.run, self.target.stream, StreamMark::Published);
+        let stream = self.target.source.to_string();
+        let marks = self.shared.marks();
+        let mut statements = vec![published];
+        statements.extend(bookkeeping::marking(
+            &marks,
+            &self.run.pipeline,
+            &stream,
+            self.marking,
+            quote_text,
+        ));
+        statements.push("COMMIT".into());
+        self.client.run(&statements.join("; "), "publish table", self.name).await
     }
 
-    /// Gives staging a unique key, which also finds rows that have the same one.
+    /// Gives staging a unique key, which also finds rows that have the same one. Where the last of
+    /// them counts, the others go, and it is built once more.
     async fn build_key(&self, key: &[String], primary: bool) -> Result<()> {
         if key.is_empty() {
             return Ok(());
         }
+        match (self.try_key(key, primary).await, &self.target.cursor) {
+            (Err(error), Some(cursor)) if error.code() == &codes::DUPLICATE_KEY => {
+                let sql = keep_last(&self.staging(), key, cursor);
+                self.client.run_long(&sql, "drop what is outdated of", self.name).await?;
+                self.try_key(key, primary).await
+            }
+            (result, _) => result,
+        }
+    }
+
+    async fn try_key(&self, key: &[String], primary: bool) -> Result<()> {
         let staging = self.staging();
         let index = format!("{}_key", bookkeeping::stage(&self.run.run, self.target.stream));
         let exists = format!(
@@ -360,6 +384,18 @@ impl Publication<'_> {
             done => done,
         }
     }
+}
+
+/// Deletes from staging all but the last row of each key. Between equals a row's place decides, so that
+/// whoever does it again deletes the same ones.
+fn keep_last(staging: &str, key: &[String], cursor: &str) -> String {
+    let cursor = Postgres.quote(cursor);
+    format!(
+        "DELETE FROM {staging} AS t USING (SELECT ctid AS place, row_number() OVER (PARTITION BY {} \
+         ORDER BY {cursor} DESC NULLS LAST, ctid DESC) AS number FROM {staging}) AS s \
+         WHERE t.ctid = s.place AND s.number > 1",
+        Postgres.list(key)
+    )
 }
 
 /// How many names for a key are tried.

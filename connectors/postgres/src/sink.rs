@@ -99,6 +99,10 @@ impl SinkShared {
         Self::table(&self.config, bookkeeping::CHECKPOINT)
     }
 
+    pub(crate) fn marks(&self) -> String {
+        Self::table(&self.config, bookkeeping::MARK)
+    }
+
     /// Where a target's rows wait: in its own schema, so that they can take its name.
     pub(crate) fn stage(&self, run: &RunRef, target: &Target) -> StreamName {
         let schema = target.name.namespace.as_deref().unwrap_or(&self.config.schema);
@@ -203,6 +207,7 @@ impl Sink for PostgresSink {
             return Ok(epoch_min + 1);
         }
         let (checkpoint, made) = (self.shared.checkpoint(), qualified_made(&control.client));
+        let marks = self.shared.marks();
         // Two pipelines may begin at once; the second CREATE then fails where IF NOT EXISTS has
         // already looked. An advisory lock keeps them apart.
         let sql = format!(
@@ -211,6 +216,8 @@ impl Sink for PostgresSink {
                pipeline text NOT NULL, run text NOT NULL, stream integer NOT NULL, split bigint NOT NULL,
                epoch bigint NOT NULL, position text NOT NULL, PRIMARY KEY (pipeline, stream, split));
              CREATE TABLE IF NOT EXISTS {made} (table_oid oid PRIMARY KEY, made timestamptz NOT NULL DEFAULT now());
+             CREATE TABLE IF NOT EXISTS {marks} (
+               pipeline text NOT NULL, stream text NOT NULL, mark text NOT NULL, PRIMARY KEY (pipeline, stream));
              COMMIT"
         );
         control.client.run(&sql, "create Syncline's own tables in", &place).await?;
@@ -287,13 +294,29 @@ impl Sink for PostgresSink {
         Ok(Box::new(PostgresWriter::new(client, Arc::clone(&self.shared), run.clone())))
     }
 
-    async fn marks(&self, _: &str) -> Result<Option<BTreeMap<String, String>>> {
-        Ok(None)
+    async fn marks(&self, pipeline: &str) -> Result<Option<BTreeMap<String, String>>> {
+        if !self.shared.keeps_progress {
+            return Ok(None);
+        }
+        let control = self.control().await?;
+        let (client, marks) = (&control.client, self.shared.marks());
+        // A version that kept none, or nobody yet, may have been here.
+        let exists = format!("SELECT 1 WHERE to_regclass({}) IS NOT NULL", quote_text(&marks));
+        if client.text(&exists, "look for the marks of pipeline", pipeline).await?.is_none() {
+            return Ok(Some(BTreeMap::new()));
+        }
+        let sql = format!("SELECT stream, mark FROM {marks} WHERE pipeline = {}", quote_text(pipeline));
+        let rows = client.texts(&sql, "read the marks of pipeline", pipeline).await?;
+        let pair = |row: Vec<Option<String>>| match <[_; 2]>::try_from(row) {
+            Ok([Some(stream), Some(mark)]) => Some((stream, mark)),
+            _ => None,
+        };
+        Ok(Some(rows.into_iter().filter_map(pair).collect()))
     }
 
-    async fn finish(&self, run: &RunRef, target: &Arc<Target>, _: Marking<'_>) -> Result<Published> {
+    async fn finish(&self, run: &RunRef, target: &Arc<Target>, marking: Marking<'_>) -> Result<Published> {
         let client = connect(&self.shared.config, &self.shared.cx).await?;
-        publish::finish(&client, &self.shared, run, target).await
+        publish::finish(&client, &self.shared, run, target, marking).await
     }
 
     async fn reset(&self, run: &RunRef, target: &Arc<Target>) -> Result<()> {

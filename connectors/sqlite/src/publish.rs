@@ -1,7 +1,7 @@
 //! From staging to where everybody sees it, in one transaction.
 
 use rusqlite::{Connection, OptionalExtension};
-use syncline_connect::{Published, RunRef, Target, WriteMode};
+use syncline_connect::{Marking, Published, RunRef, Target, WriteMode};
 use syncline_sql::{
     Dialect,
     bookkeeping::{self, StreamMark},
@@ -19,7 +19,12 @@ use crate::{
 };
 
 /// Publishes a target. Doing it again changes nothing.
-pub(crate) fn finish(turn: &mut Turn, run: &RunRef, target: &Target) -> Result<Published> {
+pub(crate) fn finish(
+    turn: &mut Turn,
+    run: &RunRef,
+    target: &Target,
+    marking: Marking<'_>,
+) -> Result<Published> {
     let database = turn.database.clone();
     let published = turn.transact(|connection| {
         checkpoint::fence(connection, run)?;
@@ -40,6 +45,7 @@ pub(crate) fn finish(turn: &mut Turn, run: &RunRef, target: &Target) -> Result<P
             "added chunk by chunk"
         };
         checkpoint::save_mark(connection, run, target.stream, StreamMark::Published)?;
+        checkpoint::set_mark(connection, run, target, marking)?;
         Ok(Published { how: how.into() })
     });
     // They are looked at when all is done, so this is what the commit itself fails with.

@@ -103,6 +103,33 @@ impl SinkShared {
     }
 }
 
+/// A [`Marking`] that goes to another thread.
+enum Owned {
+    Keep,
+    Save(String),
+    Clear,
+}
+
+impl From<Marking<'_>> for Owned {
+    fn from(marking: Marking<'_>) -> Self {
+        match marking {
+            Marking::Keep => Owned::Keep,
+            Marking::Save(mark) => Owned::Save(mark.to_owned()),
+            Marking::Clear => Owned::Clear,
+        }
+    }
+}
+
+impl Owned {
+    fn borrowed(&self) -> Marking<'_> {
+        match self {
+            Owned::Keep => Marking::Keep,
+            Owned::Save(mark) => Marking::Save(mark),
+            Owned::Clear => Marking::Clear,
+        }
+    }
+}
+
 #[async_trait]
 impl Sink for SqliteSink {
     fn guarantee(&self, _: &Target) -> Delivery {
@@ -194,13 +221,20 @@ impl Sink for SqliteSink {
         Ok(Box::new(SqliteWriter::new(Arc::clone(&self.0), run.clone())))
     }
 
-    async fn marks(&self, _: &str) -> Result<Option<BTreeMap<String, String>>> {
-        Ok(None)
+    async fn marks(&self, pipeline: &str) -> Result<Option<BTreeMap<String, String>>> {
+        let pipeline = pipeline.to_owned();
+        self.look("read the marks", move |connection, _| match connection {
+            Some(connection) => checkpoint::marks(connection, &pipeline).map(Some),
+            None => Ok(Some(BTreeMap::new())),
+        })
+        .await
     }
 
-    async fn finish(&self, run: &RunRef, target: &Arc<Target>, _: Marking<'_>) -> Result<Published> {
+    async fn finish(&self, run: &RunRef, target: &Arc<Target>, marking: Marking<'_>) -> Result<Published> {
         let (run, target) = (run.clone(), Arc::clone(target));
-        self.write("publish a table", move |_, turn| publish::finish(turn, &run, &target)).await
+        let marking = Owned::from(marking);
+        self.write("publish a table", move |_, turn| publish::finish(turn, &run, &target, marking.borrowed()))
+            .await
     }
 
     async fn reset(&self, run: &RunRef, target: &Arc<Target>) -> Result<()> {

@@ -37,8 +37,7 @@ pub struct SinkCapability {
     pub append: bool,
     /// Updates rows by key and adds what is missing.
     pub merge: bool,
-    /// Updates and removes single rows by key ([`crate::Task`]), and keeps the marks of incremental
-    /// runs with the rows they speak of.
+    /// Updates and removes single rows by key ([`crate::Task`]).
     pub keyed: bool,
     /// What it wrote can be read back through its own source.
     pub readable: bool,

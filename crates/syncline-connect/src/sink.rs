@@ -53,17 +53,18 @@ pub trait Sink: Send + Sync {
     /// [`syncline_types::codes::FENCED`] when a newer epoch has begun.
     async fn writer(&self, run: &RunRef) -> Result<Box<dyn Writer>>;
 
-    /// Publishes what was staged for a target, at once, and with it what becomes of the stream's
-    /// mark where the target keeps progress. Doing it again changes nothing: the target remembers
-    /// under the run that it is done, until [`Sink::close`].
+    /// Publishes what was staged for a target, at once, and with it, in the same transaction, what
+    /// becomes of the stream's mark where the target keeps progress. Doing it again changes nothing,
+    /// the mark neither: the target remembers under the run that it is done, until [`Sink::close`].
     ///
     /// # Errors
     /// When it fails; then nothing is published.
     async fn finish(&self, run: &RunRef, target: &Arc<Target>, marking: Marking<'_>) -> Result<Published>;
 
-    /// The marks that [`Marking::Save`] has left for a pipeline's streams, by [`Target::source`];
-    /// `None` where the target keeps none. They outlive [`Sink::close`]. Of a table that is gone
-    /// there may still be a mark.
+    /// The marks that [`Marking::Save`] has left for a pipeline's streams, by [`Target::source`] as
+    /// text. They outlive [`Sink::close`]; of a table that is gone there may still be one. `None`
+    /// where the target keeps none, which is where [`Sink::progress`] is `None` too: whoever keeps
+    /// progress keeps marks. Asked for while planning as well, before anything of ours is there.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -143,8 +144,10 @@ pub struct Target {
     pub write: WriteMode,
     /// The columns that tell rows apart: the primary key to create, and the key of a merge.
     pub key: Vec<String>,
-    /// The column by which the last of several rows with one key wins; without it two such rows are an
-    /// error. Only ever for a merge, and one of `schema`'s columns.
+    /// The column by which the last of several rows with one key wins, a row without a value losing to
+    /// any other; which of two with the same value wins is not said. Without it two rows with one key
+    /// are an error. Only ever for a staged merge, and one of `schema`'s columns: an integer, a date or
+    /// a timestamp. A sink that stages nothing takes the rows as they come.
     pub cursor: Option<String>,
     /// Whether rows wait in staging until all have arrived. Always so for overwrite and merge.
     pub staged: bool,
@@ -167,8 +170,8 @@ pub enum Task {
     Delete,
 }
 
-/// What becomes of a stream's mark when it is published. A mark is a text of the engine's own; a sink
-/// keeps it, and reads nothing in it.
+/// What becomes of a stream's mark when it is published. A mark is a text of the engine's own, of up to
+/// some ten megabytes; a sink keeps it, and reads nothing in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Marking<'a> {
     /// It stays.

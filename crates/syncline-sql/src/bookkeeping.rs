@@ -3,7 +3,7 @@
 //! All begin with `_syncline`, are hidden from discovery and verification, and never travel.
 
 use serde::{Deserialize, Serialize};
-use syncline_connect::ProgressRow;
+use syncline_connect::{Marking, ProgressRow};
 use syncline_types::{Error, Result, codes};
 
 /// Every name of ours begins so.
@@ -14,6 +14,10 @@ pub const CHECKPOINT: &str = "_syncline_checkpoint";
 
 /// The tables that Syncline made, and may therefore replace.
 pub const MADE: &str = "_syncline_made";
+
+/// How far incremental runs have come: one row a stream, which outlives its runs. Its columns are
+/// `pipeline`, `stream` (the source's name for it) and `mark`.
+pub const MARK: &str = "_syncline_mark";
 
 /// The stream number of the row that belongs to the pipeline as a whole.
 pub const NO_STREAM: i32 = -1;
@@ -69,6 +73,30 @@ pub fn write_mark(mark: StreamMark) -> String {
 /// [`codes::BAD_BYTES`] when somebody else wrote it.
 pub fn read_mark(text: &str) -> Result<StreamMark> {
     serde_json::from_str(text).map_err(|_| garbled())
+}
+
+/// The statements that do to a stream's mark, in the table of marks, what publishing it asks for. They
+/// belong into the transaction that publishes. `text` writes a text constant.
+pub fn marking(
+    table: &str,
+    pipeline: &str,
+    stream: &str,
+    marking: Marking<'_>,
+    text: impl Fn(&str) -> String,
+) -> Vec<String> {
+    let (pipeline, stream) = (text(pipeline), text(stream));
+    let forget = || format!("DELETE FROM {table} WHERE pipeline = {pipeline} AND stream = {stream}");
+    match marking {
+        Marking::Keep => vec![],
+        Marking::Clear => vec![forget()],
+        Marking::Save(mark) => vec![
+            forget(),
+            format!(
+                "INSERT INTO {table} (pipeline, stream, mark) VALUES ({pipeline}, {stream}, {})",
+                text(mark)
+            ),
+        ],
+    }
 }
 
 fn garbled() -> Error {

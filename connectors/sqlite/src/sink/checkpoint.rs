@@ -2,14 +2,17 @@
 //!
 //! Each function is one step of a transaction that its caller has open.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension, params};
-use syncline_connect::{ProgressRow, RunRef, TargetProgress};
+use syncline_connect::{Marking, ProgressRow, RunRef, Target, TargetProgress};
 use syncline_sql::bookkeeping::{
-    CHECKPOINT, MADE, NO_SPLIT, NO_STREAM, StreamMark, read_mark, read_progress, write_mark, write_progress,
+    CHECKPOINT, MADE, MARK, NO_SPLIT, NO_STREAM, StreamMark, marking as marking_statements, read_mark,
+    read_progress, write_mark, write_progress,
 };
 use syncline_types::{Error, Result, SplitId, codes};
 
-use crate::{error::Explain, schema::Table};
+use crate::{dialect::text_constant, error::Explain, schema::Table};
 
 const CREATE_CHECKPOINT: &str = "CREATE TABLE IF NOT EXISTS main._syncline_checkpoint (
     pipeline TEXT NOT NULL, run TEXT NOT NULL, stream INTEGER NOT NULL, split INTEGER NOT NULL,
@@ -18,6 +21,10 @@ const CREATE_CHECKPOINT: &str = "CREATE TABLE IF NOT EXISTS main._syncline_check
 /// A table is ours as long as its statement is still the one we left.
 const CREATE_MADE: &str = "CREATE TABLE IF NOT EXISTS main._syncline_made (
     name TEXT NOT NULL COLLATE NOCASE PRIMARY KEY, sql TEXT NOT NULL) WITHOUT ROWID";
+
+/// How far incremental runs have come. Made with the first mark.
+const CREATE_MARK: &str = "CREATE TABLE IF NOT EXISTS main._syncline_mark (
+    pipeline TEXT NOT NULL, stream TEXT NOT NULL, mark TEXT NOT NULL, PRIMARY KEY (pipeline, stream)) WITHOUT ROWID";
 
 /// A position that nothing has been saved in yet.
 const NOTHING: &str = "";
@@ -38,13 +45,15 @@ pub(crate) fn create(connection: &Connection) -> Result<()> {
 
 /// Whether there is a table of ours.
 pub(crate) fn exists(connection: &Connection, table: &str) -> Result<bool> {
-    connection
-        .query_row(
-            "SELECT count(*) > 0 FROM main.sqlite_schema WHERE type = 'table' AND name = ?1",
-            [table],
-            |row| row.get(0),
-        )
-        .explain("look for", format!("`{table}`"))
+    exists_at_all(connection, table).explain("look for", format!("`{table}`"))
+}
+
+fn exists_at_all(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
+    connection.query_row(
+        "SELECT count(*) > 0 FROM main.sqlite_schema WHERE type = 'table' AND name = ?1",
+        [table],
+        |row| row.get(0),
+    )
 }
 
 fn checkpoint_failed<T>(result: rusqlite::Result<T>) -> Result<T> {
@@ -130,6 +139,41 @@ pub(crate) fn mark(connection: &Connection, run: &RunRef, stream: u32) -> Result
 /// Saves a stream's mark.
 pub(crate) fn save_mark(connection: &Connection, run: &RunRef, stream: u32, mark: StreamMark) -> Result<()> {
     save(connection, run, stream.into(), NO_SPLIT, &write_mark(mark))
+}
+
+/// The marks of a pipeline's streams.
+pub(crate) fn marks(connection: &Connection, pipeline: &str) -> Result<BTreeMap<String, String>> {
+    if !exists(connection, MARK)? {
+        return Ok(BTreeMap::new());
+    }
+    let read = || {
+        let mut statement =
+            connection.prepare("SELECT stream, mark FROM main._syncline_mark WHERE pipeline = ?1")?;
+        let rows = statement.query_map([pipeline], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect::<rusqlite::Result<_>>()
+    };
+    read().explain("read the marks in", format!("`{MARK}`"))
+}
+
+/// Does to a stream's mark what publishing it asks for.
+pub(crate) fn set_mark(
+    connection: &Connection,
+    run: &RunRef,
+    target: &Target,
+    marking: Marking<'_>,
+) -> Result<()> {
+    let set = || {
+        match marking {
+            Marking::Save(_) => connection.execute_batch(CREATE_MARK)?,
+            _ if !exists_at_all(connection, MARK)? => return Ok(()),
+            _ => {}
+        }
+        let stream = target.source.to_string();
+        marking_statements("main._syncline_mark", &run.pipeline, &stream, marking, text_constant)
+            .iter()
+            .try_for_each(|statement| connection.execute_batch(statement))
+    };
+    set().explain("keep a mark in", format!("`{MARK}`"))
 }
 
 /// Writes to a split's row without changing how far it is: the first change of its transaction.

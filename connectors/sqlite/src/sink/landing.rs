@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Statement, types::Null};
 use syncline_connect::{Batch, Outcome, Reject, RunRef, Target};
 use syncline_sql::{Dialect, bookkeeping};
-use syncline_types::{Error, LogicalType, Result, codes, text::Values};
+use syncline_types::{Column, Error, LogicalType, Result, codes, text::Values};
 
 use crate::{
     client::Database,
@@ -23,6 +23,8 @@ pub(crate) struct Landing {
     target: String,
     /// Triggers may leave a part of a row behind when they refuse it.
     triggers: bool,
+    /// Whether a row gives way to a later one of its key.
+    last_wins: bool,
 }
 
 /// One column of it.
@@ -88,8 +90,11 @@ impl Landing {
         let values = vec!["?"; columns.len()].join(", ");
         // A constraint of the table may say that a row which breaks it is to be dropped without a
         // word, or to replace another: here it is an error.
+        let last = target.cursor.as_ref().filter(|cursor| names.contains(cursor));
+        let last = last.and_then(|cursor| target.schema.column(cursor));
+        let last_wins = last.map_or(String::new(), |cursor| last_wins(cursor, &target.key, &names));
         let sql = format!(
-            "INSERT OR ABORT INTO {} ({}) VALUES ({values})",
+            "INSERT OR ABORT INTO {} AS t ({}) VALUES ({values}){last_wins}",
             qualified(&table.name),
             Sqlite.list(&names)
         );
@@ -100,7 +105,9 @@ impl Landing {
                 |row| row.get(0),
             )
             .explain("look for triggers of", format!("`{target_name}`"))?;
-        Ok(Landing { sql, columns, table: table.name, target: target.name.to_string(), triggers })
+        let last_wins = !last_wins.is_empty();
+        let (table, target) = (table.name, target.name.to_string());
+        Ok(Landing { sql, columns, table, target, triggers, last_wins })
     }
 
     /// The columns written.
@@ -138,6 +145,8 @@ impl Landing {
             };
             match written {
                 Ok(1) => {}
+                // A later row of its key is there already.
+                Ok(0) if self.last_wins => {}
                 Ok(_) => outcomes.push(reject(row, self.ignored())),
                 Err(error) => match refusal(&error, &self.target) {
                     // A trigger can also roll back everything; then nothing of it is left to go on with.
@@ -205,6 +214,30 @@ impl Landing {
         let reason = error.reason().replace(&self.table, &self.target);
         error.because(reason)
     }
+}
+
+/// What becomes of a row whose key is staged already: the later one by the cursor stays.
+fn last_wins(cursor: &Column, key: &[String], columns: &[String]) -> String {
+    let of = |row: &str| {
+        let name = format!("{row}.{}", Sqlite.quote(&cursor.name));
+        match cursor.logical {
+            // Kept as digits where 64 bits with a sign do not hold it; it is never negative.
+            LogicalType::UInt64 => format!("(length({name}), {name})"),
+            logical if logical.is_integer() => format!("CAST({name} AS INTEGER)"),
+            // The text form of a date or a time sorts as it does.
+            _ => name,
+        }
+    };
+    let set: Vec<String> =
+        columns.iter().map(|column| format!("{0} = excluded.{0}", Sqlite.quote(column))).collect();
+    let name = Sqlite.quote(&cursor.name);
+    format!(
+        " ON CONFLICT ({}) DO UPDATE SET {} WHERE excluded.{name} IS NOT NULL AND (t.{name} IS NULL OR {} >= {})",
+        Sqlite.list(key),
+        set.join(", "),
+        of("excluded"),
+        of("t")
+    )
 }
 
 /// Why a row's values are not bound.

@@ -137,11 +137,16 @@ impl Sink for SimSink {
         Ok(Box::new(SimWriter::new(&self.world, run)))
     }
 
-    async fn marks(&self, _: &str) -> Result<Option<BTreeMap<String, String>>> {
-        Ok(None)
+    async fn marks(&self, pipeline: &str) -> Result<Option<BTreeMap<String, String>>> {
+        self.world.shake("read the marks")?;
+        let world = self.world.get();
+        let of = |((of, stream), mark): (&(String, String), &String)| {
+            (of == pipeline).then(|| (stream.clone(), mark.clone()))
+        };
+        Ok(world.target.transactional.then(|| world.target.marks.iter().filter_map(of).collect()))
     }
 
-    async fn finish(&self, run: &RunRef, target: &Arc<Target>, _: Marking<'_>) -> Result<Published> {
+    async fn finish(&self, run: &RunRef, target: &Arc<Target>, marking: Marking<'_>) -> Result<Published> {
         self.world.shake("publish")?;
         let mut world = self.world.get();
         fenced(&mut world, run)?;
@@ -152,6 +157,12 @@ impl Sink for SimSink {
         }
         if target.staged {
             publish(&mut world, run, target)?;
+        }
+        let key = (run.pipeline.clone(), target.source.to_string());
+        match marking {
+            Marking::Keep => {}
+            Marking::Save(mark) => drop(world.target.marks.insert(key, mark.to_owned())),
+            Marking::Clear => drop(world.target.marks.remove(&key)),
         }
         if !world.has(Mistake::PublishForgotten) {
             world.target.pipeline(&run.pipeline).progress.published.push(target.stream);
@@ -248,7 +259,14 @@ fn publish(world: &mut World, run: &RunRef, target: &Target) -> Result<()> {
         }
         WriteMode::Append if !table.fits(&staged.rows) => return Err(refusal(None)),
         WriteMode::Append => table.rows.extend(staged.rows),
-        WriteMode::Merge => staged.rows.into_iter().for_each(|row| table.upsert(row)),
+        WriteMode::Merge => {
+            let mut rows = staged.rows;
+            if target.cursor.is_some() {
+                // The last one stays; NULL comes before any value.
+                rows.sort_by_key(|(_, value)| *value);
+            }
+            rows.into_iter().for_each(|row| table.upsert(row));
+        }
     }
     world.target.pipeline(&run.pipeline).staging.remove(&staging_key(run, target));
     world.target.tables.insert(target.name.table.clone(), table);

@@ -54,6 +54,8 @@ pub(crate) struct Target {
     pub(crate) tables: BTreeMap<String, Table>,
     /// What it holds for runs that are under way.
     pub(crate) pipelines: BTreeMap<String, Pipeline>,
+    /// How far incremental runs have come, by pipeline and stream.
+    pub(crate) marks: BTreeMap<(String, String), String>,
     /// Values that it refuses.
     pub(crate) refused_values: BTreeSet<i64>,
 }

@@ -117,7 +117,9 @@ impl SimWriter {
         let Some(target) = self.target() else { return Ok(false) };
         let refused = self.taken[self.flushed..].iter().any(|row| world.target.refuses(row));
         let updates = !world.target.transactional;
-        Ok(refused || !(updates || table_of(world, &self.run, target)?.fits(&self.taken)))
+        // Of several rows with one key the last one wins when they are published.
+        let any_key = updates || target.cursor.is_some();
+        Ok(refused || !(any_key || table_of(world, &self.run, target)?.fits(&self.taken)))
     }
 
     /// Gives all rows taken to the target.
