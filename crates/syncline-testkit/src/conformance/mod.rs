@@ -7,6 +7,7 @@
 //! The table has a whole number `id`, never NULL, and a whole number `value`; it has a key on `id`
 //! or none.
 
+mod incremental;
 mod sink;
 mod source;
 
