@@ -18,12 +18,19 @@ struct Need {
 
 const NEEDS: &[Need] = &[
     Need { title: "PostgreSQL", name: Some("postgres"), packages: &["postgresql"], is_there: has_postgres },
+    Need {
+        title: "MariaDB",
+        name: Some("mariadb"),
+        packages: &["mariadb-server-core", "mariadb-client-core"],
+        is_there: has_mariadb,
+    },
     // SQLite comes as C source inside its crate.
     Need { title: "a C compiler", name: None, packages: &["gcc", "libc6-dev"], is_there: has_c_compiler },
 ];
 
-/// What can be left out and needs no package: a small disk is a mount, which only root may make.
-const NO_PACKAGE: &[&str] = &["small-disk"];
+/// What can be left out and needs no package: a small disk is a mount, which only root may make;
+/// genuine MySQL is in no stable suite, and the test kit fetches it into the target folder.
+const NO_PACKAGE: &[&str] = &["mysql", "small-disk"];
 
 /// All names that [`WITHOUT`] may hold.
 pub(crate) fn can_be_left_out() -> Vec<&'static str> {
@@ -112,6 +119,12 @@ fn has_postgres() -> bool {
         || PROGRAMS.iter().all(|program| in_path(program))
 }
 
+fn has_mariadb() -> bool {
+    ["mariadbd", "mariadb", "mariadb-install-db"]
+        .iter()
+        .all(|program| in_path(program) || Path::new("/usr/sbin").join(program).is_file())
+}
+
 fn has_c_compiler() -> bool {
     env::var_os("CC").is_some() || in_path("cc")
 }
@@ -141,8 +154,8 @@ mod tests {
     #[test]
     fn the_message_says_what_to_install_and_how_to_do_without() {
         let text = to_do(&NEEDS.iter().collect::<Vec<_>>());
-        assert!(text.contains("PostgreSQL and a C compiler"), "{text}");
-        assert!(text.contains("postgresql gcc libc6-dev"), "{text}");
-        assert!(text.ends_with("SYNCLINE_TEST_WITHOUT=postgres"), "{text}");
+        assert!(text.contains("PostgreSQL and MariaDB and a C compiler"), "{text}");
+        assert!(text.contains("postgresql mariadb-server-core mariadb-client-core gcc libc6-dev"), "{text}");
+        assert!(text.ends_with("SYNCLINE_TEST_WITHOUT=postgres,mariadb"), "{text}");
     }
 }

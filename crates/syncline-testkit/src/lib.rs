@@ -16,6 +16,7 @@ pub mod seed;
 pub mod servers;
 
 mod account;
+mod cache;
 mod guard;
 mod home;
 mod port;

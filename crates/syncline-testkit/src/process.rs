@@ -186,7 +186,19 @@ impl Running {
     /// # Panics
     /// If the program ends or its deadline comes first.
     pub fn wait_for_line(&self, wanted: impl FnMut(&str) -> bool) -> String {
-        match self.line_or_end(wanted) {
+        self.line_of(|state| &state.stderr, wanted)
+    }
+
+    /// Waits for a whole line of standard output, and returns it.
+    ///
+    /// # Panics
+    /// As [`Running::wait_for_line`].
+    pub fn wait_for_output(&self, wanted: impl FnMut(&str) -> bool) -> String {
+        self.line_of(|state| &state.stdout, wanted)
+    }
+
+    fn line_of(&self, stream: fn(&State) -> &Vec<u8>, wanted: impl FnMut(&str) -> bool) -> String {
+        match self.line_or_end(stream, wanted) {
             Some(line) => line,
             None => panic!("`{}` ended before it wrote the awaited line\n{}", self.name, self.finished()),
         }
@@ -239,18 +251,22 @@ impl Running {
     /// # Panics
     /// If its deadline comes first.
     pub fn kill9_when(self, wanted: impl FnMut(&str) -> bool) -> Finished {
-        if self.line_or_end(wanted).is_some() {
+        if self.line_or_end(|state| &state.stderr, wanted).is_some() {
             self.kill9();
         }
         self.wait()
     }
 
     /// The first line that is as wanted; `None` if the program ended without one.
-    fn line_or_end(&self, mut wanted: impl FnMut(&str) -> bool) -> Option<String> {
+    fn line_or_end(
+        &self,
+        stream: fn(&State) -> &Vec<u8>,
+        mut wanted: impl FnMut(&str) -> bool,
+    ) -> Option<String> {
         let mut seen = 0;
         let mut found = None;
         self.wait_until(self.deadline, |state| {
-            while let Some(line) = next_line(&state.stderr, &mut seen) {
+            while let Some(line) = next_line(stream(state), &mut seen) {
                 if wanted(&line) {
                     found = Some(line);
                     return true;

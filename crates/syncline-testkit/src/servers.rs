@@ -1,5 +1,6 @@
 //! Real servers, private to the test that starts them.
 
+pub mod mysql;
 pub mod postgres;
 
 /// Names the servers that the tests are to do without, separated by commas.
