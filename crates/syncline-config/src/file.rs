@@ -20,6 +20,7 @@ use crate::{
     node::TEXT_BYTES_MAX,
     place::{Document, Place, Remembered},
     problem::Problem,
+    row_schema,
     secret::{Secrets, Template},
     settings::{Given, Settings, check_name},
     spec::{FileSpec, LimitsSpec, PipelineSpec},
@@ -69,14 +70,16 @@ impl File {
         File::parse(path, &text)
     }
 
-    /// Checks the text of a pipeline file; `path` is only for messages.
+    /// Checks the text of a pipeline file; `path` is for messages, and the schemas that it names are in
+    /// its folder.
     ///
     /// # Errors
     /// As [`File::read`].
     pub fn parse(path: &Path, text: &str) -> Result<File> {
         let document = Document::parse(path, text)?;
-        let spec: FileSpec = document.read()?;
+        let mut spec: FileSpec = document.read()?;
         let root = document.root();
+        row_schema::load_all(&mut spec, path.parent().unwrap_or(Path::new("")), &root)?;
         let connections = connections(&spec, &root.key("connections"))?;
         let pipelines = pipelines(&spec, &connections, &root.key("pipelines"))?;
         let mask_key =

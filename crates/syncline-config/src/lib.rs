@@ -1,8 +1,8 @@
 //! The pipeline file and connection URLs, checked into a plain model.
 //!
 //! From a YAML text or from arguments of the command line to [`Pipeline`]s, with every mistake named
-//! by line and column. Nothing here connects to anything: the only things read are the file itself
-//! and, through [`Secrets`], what `${...}` refers to. Whether a connector knows its options is the
+//! by line and column. Nothing here connects to anything: the only things read are the file itself,
+//! the JSON Schemas that it names and, through [`Secrets`], what `${...}` refers to. Whether a connector knows its options is the
 //! connector's to say.
 
 mod connection;
@@ -13,6 +13,7 @@ mod model;
 mod node;
 mod place;
 mod problem;
+mod row_schema;
 mod schema;
 mod secret;
 mod settings;

@@ -10,9 +10,9 @@ use syncline_types::{Column, Error, Predicate, Result, TableSchema, codes, row_j
 use crate::{
     Mask, StepSpec, cast, drop, filter,
     frame::{Form, Frame},
-    mask::{self, HASHED, HashKey},
+    mask::{self, HASHED, MaskKey},
     program::{Applied, Program},
-    pushdown, rename, set,
+    pushdown, rename, set, validate,
 };
 
 /// Changes with the meaning of the steps, so that a run that began under another one is not resumed.
@@ -32,7 +32,7 @@ pub struct Chain {
     columns: Vec<String>,
     pushdown: Option<Predicate>,
     letter: Vec<Shown>,
-    key: Option<HashKey>,
+    key: Option<MaskKey>,
     fingerprint: String,
     steps: Vec<String>,
 }
@@ -47,16 +47,23 @@ struct Shown {
 
 impl Chain {
     /// Binds steps to a stream's schema. Every mistake that can be seen without a row is found here.
+    /// `stream` is the stream's name at its source, which `encrypt` masks derive their keys from.
     ///
     /// # Errors
     /// [`codes::UNKNOWN_COLUMN`], [`codes::BAD_EXPRESSION`] with line and column in the expression,
     /// [`codes::BAD_VALUE`] for what cannot be (two columns of one name, no column left, NULL in a
     /// column that is NOT NULL), [`codes::NO_MASK_KEY`].
-    pub fn bind(specs: &[StepSpec], input: &TableSchema, mask_key: Option<&SecretString>) -> Result<Chain> {
-        let key = mask_key.and_then(HashKey::new);
+    pub fn bind(
+        specs: &[StepSpec],
+        input: &TableSchema,
+        mask_key: Option<&SecretString>,
+        stream: &str,
+    ) -> Result<Chain> {
+        let key = mask_key.and_then(MaskKey::new);
         let mut frame = Frame::new(input);
         for (at, spec) in specs.iter().enumerate() {
-            bind_step(&mut frame, spec, key.as_ref(), &format!("step {}, `{}`", at + 1, spec.name()))?;
+            let step = format!("step {}, `{}`", at + 1, spec.name());
+            bind_step(&mut frame, spec, key.as_ref(), stream, &step)?;
         }
         let output = frame.schema();
         let letter = shown(&frame);
@@ -131,8 +138,8 @@ impl Chain {
 
     /// An input row for the dead letters, as JSON: the columns that go on as they are or in another
     /// type, under the names that the input has for them. A column that a mask touches, be it on a
-    /// way round through `set`, is left out, but that a primary key masked by `hash` stands there
-    /// hashed. So is one that is dropped or overwritten: it was not meant to go anywhere.
+    /// way round through `set`, is left out, but that a primary key masked by `hash` or `encrypt` stands
+    /// there hashed. So is one that is dropped or overwritten: it was not meant to go anywhere.
     ///
     /// # Errors
     /// [`codes::BROKEN_INVARIANT`] when the batch does not have the input's columns, or the row.
@@ -193,14 +200,21 @@ impl Chain {
     }
 }
 
-fn bind_step(frame: &mut Frame, spec: &StepSpec, key: Option<&HashKey>, step: &str) -> Result<()> {
+fn bind_step(
+    frame: &mut Frame,
+    spec: &StepSpec,
+    key: Option<&MaskKey>,
+    stream: &str,
+    step: &str,
+) -> Result<()> {
     match spec {
         StepSpec::Rename(names) => rename::bind(frame, names, step),
         StepSpec::Drop(names) => drop::bind(frame, names, step),
         StepSpec::Cast(types) => cast::bind(frame, types, step),
         StepSpec::Set(expressions) => set::bind(frame, expressions, step),
         StepSpec::Filter(condition) => filter::bind(frame, condition, step),
-        StepSpec::Mask(masks) => mask::bind(frame, masks, key, step),
+        StepSpec::Mask(masks) => mask::bind(frame, masks, key, stream, step),
+        StepSpec::Validate(schema) => validate::bind(frame, schema, step),
     }
 }
 
@@ -221,7 +235,7 @@ fn shown(frame: &Frame) -> Vec<Shown> {
         .filter_map(|(input, column)| {
             let is_key = frame.input.key.contains(&column.name);
             let shown = match frame.masked.contains(&input) {
-                true => is_key && comes_out(input, &[Form::Hashed]),
+                true => is_key && comes_out(input, &[Form::Hidden]),
                 false => comes_out(input, &[Form::Same, Form::Converted]),
             };
             shown.then(|| Shown { input, hashed: frame.masked.contains(&input) })
@@ -230,7 +244,7 @@ fn shown(frame: &Frame) -> Vec<Shown> {
 }
 
 /// Steps as they are written, what they mean, and what shows that the key is another one.
-fn fingerprint(specs: &[StepSpec], key: Option<&HashKey>) -> Result<String> {
+fn fingerprint(specs: &[StepSpec], key: Option<&MaskKey>) -> Result<String> {
     let mut text = format!("{SEMANTICS}\n");
     for spec in specs {
         text.push_str(&serde_json::to_string(spec).map_err(|_| {
@@ -238,11 +252,11 @@ fn fingerprint(specs: &[StepSpec], key: Option<&HashKey>) -> Result<String> {
         })?);
         text.push('\n');
     }
-    let hashes = |spec: &StepSpec| match spec {
-        StepSpec::Mask(masks) => masks.iter().any(|(_, mask)| *mask == Mask::Hash),
+    let keyed = |spec: &StepSpec| match spec {
+        StepSpec::Mask(masks) => masks.iter().any(|(_, mask)| matches!(mask, Mask::Hash | Mask::Encrypt)),
         _ => false,
     };
-    if let (Some(key), true) = (key, specs.iter().any(hashes)) {
+    if let (Some(key), true) = (key, specs.iter().any(keyed)) {
         key.write("syncline steps fingerprint", &mut text);
     }
     let digest = Sha256::digest(text.as_bytes());

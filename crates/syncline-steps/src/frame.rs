@@ -42,8 +42,8 @@ pub(crate) enum Form {
     Same,
     /// Converted to another type.
     Converted,
-    /// Hashed as they were.
-    Hashed,
+    /// Hashed or encrypted as they were.
+    Hidden,
 }
 
 /// The state of binding.

@@ -1,5 +1,5 @@
-//! What happens to rows on their way: rename, drop, cast, set, filter, mask, and the expression
-//! language.
+//! What happens to rows on their way: rename, drop, cast, set, filter, mask, validate, and the
+//! expression language.
 //!
 //! [`StepSpec`] is how steps are written, [`Chain`] is a stream's steps bound to its schema and run
 //! over its batches, [`evaluate`] runs one expression alone. Nothing here does IO, and no error
@@ -17,8 +17,9 @@ mod pushdown;
 mod rename;
 mod set;
 mod spec;
+mod validate;
 
 pub use chain::Chain;
 pub use expr::evaluate;
 pub use program::Applied;
-pub use spec::{Columns, Mask, StepSpec};
+pub use spec::{Columns, Mask, RowSchema, StepSpec};

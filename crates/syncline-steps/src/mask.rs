@@ -2,13 +2,15 @@
 //!
 //! A row whose value cannot be masked does not pass, and no error holds a value.
 
-use std::{fmt, sync::Arc};
+mod key;
 
-use arrow_array::{Array, ArrayRef, new_null_array};
-use hmac::{Hmac, KeyInit, Mac};
-use secrecy::{ExposeSecret, SecretString};
-use sha2::Sha256;
-use syncline_types::{Column, Error, LogicalType, Result, codes, text::Values};
+use std::sync::Arc;
+
+use arrow_array::{Array, new_null_array};
+use syncline_types::{Column, Error, LogicalType, Result, codes};
+
+pub(crate) use key::MaskKey;
+use key::ciphertext_chars;
 
 use crate::{
     Columns, Mask,
@@ -21,65 +23,23 @@ use crate::{
 
 /// What `redact` leaves.
 const REDACTED: &str = "***";
-const HEX: &[u8; 16] = b"0123456789abcdef";
 /// Hexadecimal digits of a hash.
 const HASH_DIGITS: u32 = 64;
+/// Bytes of a character.
+const UTF8_BYTES_MAX: u32 = 4;
+/// Characters of a UUID.
+const UUID_CHARS: u32 = 36;
+/// Characters of the longest integer, -2^63 or 2^64 - 1.
+const INTEGER_CHARS_MAX: u32 = 20;
 /// The type of a hashed column.
 pub(crate) const HASHED: LogicalType = LogicalType::Text { length: Some(HASH_DIGITS), padded: false };
 
-/// The key of `hash` masks, ready for use. Shows nothing of itself.
-#[derive(Clone)]
-pub(crate) struct HashKey(Hmac<Sha256>);
-
-impl fmt::Debug for HashKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("HashKey")
-    }
-}
-
-impl HashKey {
-    /// An empty key is none.
-    pub(crate) fn new(key: &SecretString) -> Option<Self> {
-        let key = key.expose_secret();
-        if key.is_empty() {
-            return None;
-        }
-        Hmac::new_from_slice(key.as_bytes()).ok().map(HashKey)
-    }
-
-    /// Appends the hash of a text in hexadecimal digits.
-    pub(crate) fn write(&self, text: &str, out: &mut String) {
-        let mut mac = self.0.clone();
-        mac.update(text.as_bytes());
-        let hash = mac.finalize().into_bytes();
-        out.extend(
-            hash.iter()
-                .flat_map(|byte| [byte >> 4, byte & 15])
-                .map(|half| char::from(HEX[usize::from(half)])),
-        );
-    }
-
-    /// The hashes of a column's values in their text form.
-    pub(crate) fn hash(&self, array: &ArrayRef, logical: LogicalType) -> Result<Computed> {
-        let values = Values::new(array, logical)?;
-        let mut text = String::new();
-        texts(array.len(), |row, out| {
-            if values.is_null(row) {
-                return Ok(None);
-            }
-            text.clear();
-            values.write(row, &mut text);
-            self.write(&text, out);
-            Ok(Some(()))
-        })
-    }
-}
-
-/// Masks columns; `key` is asked for only by `hash`.
+/// Masks columns; `key` is asked for only by `hash` and `encrypt`, and by the latter the stream's name.
 pub(crate) fn bind(
     frame: &mut Frame,
     masks: &Columns<Mask>,
-    key: Option<&HashKey>,
+    key: Option<&MaskKey>,
+    stream: &str,
     step: &str,
 ) -> Result<()> {
     not_empty(masks.iter().count(), step)?;
@@ -87,15 +47,15 @@ pub(crate) fn bind(
         let object = object(step, name);
         let at = frame.find(name, &object)?;
         let old = frame.columns[at].clone();
-        let value = masked(&old.column, old.slot, *mask, key, &object)?;
+        let value = masked(&old.column, old.slot, *mask, Keying { key, stream }, &object)?;
         let column = computed(name, value.logical, value.nullable);
         frame.masked.extend(&old.lineage.origins);
         let carries = match (mask, old.lineage.carries) {
-            (Mask::Hash, Some((input, Form::Same))) => Some((input, Form::Hashed)),
+            (Mask::Hash | Mask::Encrypt, Some((input, Form::Same))) => Some((input, Form::Hidden)),
             _ => None,
         };
-        // Equal values have equal hashes and others have others: with a hash the keys hold.
-        if *mask != Mask::Hash {
+        // Equal values have equal hashes and others have others; so with ciphertexts. The keys hold.
+        if !matches!(mask, Mask::Hash | Mask::Encrypt) {
             frame.forget_keys(name);
         }
         let slots = frame.assign(vec![(value, object)]);
@@ -107,8 +67,26 @@ pub(crate) fn bind(
     Ok(())
 }
 
+/// What masks with a key need.
+#[derive(Clone, Copy)]
+struct Keying<'a> {
+    key: Option<&'a MaskKey>,
+    stream: &'a str,
+}
+
+impl Keying<'_> {
+    fn key(&self, mask: Mask, object: &str) -> Result<MaskKey> {
+        self.key.cloned().ok_or_else(|| {
+            let article = if mask == Mask::Encrypt { "an" } else { "a" };
+            Error::new(&codes::NO_MASK_KEY, "understand", object)
+                .because(format!("{article} `{mask}` mask needs a key"))
+                .hint("Set the environment variable SYNCLINE_MASK_KEY")
+        })
+    }
+}
+
 /// The value that a masked column has.
-fn masked(column: &Column, slot: usize, mask: Mask, key: Option<&HashKey>, object: &str) -> Result<Expr> {
+fn masked(column: &Column, slot: usize, mask: Mask, keying: Keying<'_>, object: &str) -> Result<Expr> {
     let value = Expr::column(slot, column.logical, column.nullable);
     let call = |kernel, logical| Expr {
         node: Node::Call { kernel, args: vec![value.clone()] },
@@ -118,19 +96,33 @@ fn masked(column: &Column, slot: usize, mask: Mask, key: Option<&HashKey>, objec
     match mask {
         Mask::Redact => Ok(call(Kernel::new(redact), LogicalType::TEXT)),
         Mask::Hash => {
-            let key = key.cloned().ok_or_else(|| {
-                Error::new(&codes::NO_MASK_KEY, "understand", object)
-                    .because("a `hash` mask needs a key")
-                    .hint("Set the environment variable SYNCLINE_MASK_KEY")
-            })?;
+            let key = keying.key(mask, object)?;
             Ok(call(Kernel::new(move |call| key.hash(call.args[0].array(), call.types[0])), HASHED))
+        }
+        Mask::Encrypt => {
+            let cipher = keying.key(mask, object)?.cipher(keying.stream, &column.name)?;
+            let kernel = Kernel::new(move |call| cipher.encrypt(call.args[0].array(), call.types[0]));
+            Ok(call(kernel, encrypted(column.logical)))
         }
         Mask::Null if !column.nullable => {
             Err(refused(object, "the column is NOT NULL, so its values cannot be masked with NULL")
-                .hint("Use `redact` or `hash`, or drop the column"))
+                .hint("Use `redact`, `hash` or `encrypt`, or drop the column"))
         }
         Mask::Null => Ok(Expr::literal(new_null_array(&column.logical.arrow(), 1), column.logical)),
     }
+}
+
+/// The type of an encrypted column: with a length where that of the value's text form is known, so
+/// that it can be a key everywhere.
+fn encrypted(logical: LogicalType) -> LogicalType {
+    use LogicalType as L;
+    let bytes = match logical {
+        L::Text { length, .. } => length.and_then(|chars| chars.checked_mul(UTF8_BYTES_MAX)),
+        L::Uuid => Some(UUID_CHARS),
+        _ if logical.is_integer() => Some(INTEGER_CHARS_MAX),
+        _ => None,
+    };
+    LogicalType::Text { length: bytes.map(ciphertext_chars), padded: false }
 }
 
 fn redact(call: &Call<'_>) -> Result<Computed> {

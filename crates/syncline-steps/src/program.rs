@@ -12,7 +12,10 @@ use arrow_select::filter::{FilterBuilder, FilterPredicate};
 use syncline_connect::Reject;
 use syncline_types::{Error, Result, codes};
 
-use crate::expr::{eval::evaluate, fault::Faults, node::Expr, operand::broken, rejects};
+use crate::{
+    expr::{eval::evaluate, fault::Faults, node::Expr, operand::broken, rejects},
+    validate::RowCheck,
+};
 
 /// One operation.
 #[derive(Clone, Debug)]
@@ -25,6 +28,8 @@ pub(crate) enum Op {
         /// How errors name the step.
         object: String,
     },
+    /// Keeps the rows that a schema accepts.
+    Validate(RowCheck),
 }
 
 /// A value and the slot it goes to.
@@ -64,6 +69,7 @@ impl Op {
         match self {
             Op::Set(assignments) => assignments.iter().for_each(|assignment| assignment.value.slots(into)),
             Op::Filter { condition, .. } => condition.slots(into),
+            Op::Validate(check) => into.extend(&check.slots),
         }
     }
 }
@@ -100,6 +106,7 @@ impl Program {
             match op {
                 Op::Set(assignments) => batch.set(assignments, live)?,
                 Op::Filter { condition, object } => batch.filter(condition, object, live)?,
+                Op::Validate(check) => batch.validate(check, live)?,
             }
         }
         let columns = self.output.iter().map(|slot| batch.column(*slot)).collect::<Result<Vec<_>>>()?;
@@ -161,18 +168,35 @@ impl Rows {
         self.keep(&kept, live)
     }
 
+    fn validate(&mut self, check: &RowCheck, live: &BTreeSet<usize>) -> Result<()> {
+        let columns = check.slots.iter().map(|slot| self.column(*slot)).collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(self.count));
+        let rows = RecordBatch::try_new_with_options(check.schema.arrow(), columns, &options);
+        let rejects = check.rejects(&rows.map_err(broken)?)?;
+        let mut kept = vec![true; self.count];
+        for mut reject in rejects {
+            kept[reject.row as usize] = false;
+            reject.row = self.source_row(reject.row);
+            reject.error = reject.error.at_row(reject.row);
+            self.rejects.push(reject);
+        }
+        self.forget(live);
+        self.keep(&BooleanArray::from(kept), live)
+    }
+
+    /// The place in the batch that was given of a row that is left.
+    fn source_row(&self, row: u32) -> u32 {
+        self.source.as_ref().and_then(|source| source.get(row as usize).copied()).unwrap_or(row)
+    }
+
     /// Rejects the rows that failed, unless they have failed in this step before.
     fn reject(&mut self, faults: &Faults, before: &Faults, object: &str) {
-        let source = &self.source;
-        let new =
-            rejects(faults, object).into_iter().filter(|reject| before.get(reject.row as usize).is_none());
-        self.rejects.extend(new.map(|reject| {
-            let row = match source {
-                Some(source) => source.get(reject.row as usize).copied().unwrap_or(reject.row),
-                None => reject.row,
-            };
-            Reject { row, error: reject.error.at_row(row), place: None }
-        }));
+        for reject in rejects(faults, object) {
+            if before.get(reject.row as usize).is_none() {
+                let row = self.source_row(reject.row);
+                self.rejects.push(Reject { row, error: reject.error.at_row(row), place: None });
+            }
+        }
     }
 
     /// Lets go of columns that nothing behind needs.

@@ -3,6 +3,8 @@
 //! A step is a map with one key. The order of columns inside a step is kept, and a column named
 //! twice is refused. The documentation of each item is what an editor shows beside it.
 
+mod row_schema;
+
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -12,6 +14,8 @@ use serde::{
     ser::SerializeMap,
 };
 use syncline_connect::nearest;
+
+pub use row_schema::RowSchema;
 
 /// One step that every row goes through, in the order of the list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -31,6 +35,9 @@ pub enum StepSpec {
     Filter(String),
     /// Hides values: `{ email: hash, phone: redact, note: "null" }`.
     Mask(Columns<Mask>),
+    /// Keeps only the rows that a JSON Schema (draft 2020-12, or the one it names) accepts; others are
+    /// rejected. The path of the schema, from the folder of the pipeline file, or the schema itself.
+    Validate(RowSchema),
 }
 
 /// How a column's values are hidden. NULL stays NULL.
@@ -40,6 +47,9 @@ pub enum Mask {
     /// The keyed hash (HMAC-SHA256) as 64 hexadecimal digits: equal values stay equal, so that
     /// joins hold. Needs the environment variable `SYNCLINE_MASK_KEY`.
     Hash,
+    /// AES-256-GCM-SIV in base64, to be decrypted by who has the key. Equal values of one column stay
+    /// equal, so that joins hold. Needs the environment variable `SYNCLINE_MASK_KEY`.
+    Encrypt,
     /// The text `***`.
     Redact,
     /// NULL. Write it in quotes: `"null"`.
@@ -47,7 +57,7 @@ pub enum Mask {
 }
 
 impl StepSpec {
-    const NAMES: [&str; 6] = ["rename", "drop", "cast", "set", "filter", "mask"];
+    const NAMES: [&str; 7] = ["rename", "drop", "cast", "set", "filter", "mask", "validate"];
 
     /// The key it is written under.
     pub fn name(&self) -> &'static str {
@@ -58,6 +68,7 @@ impl StepSpec {
             StepSpec::Set(_) => "set",
             StepSpec::Filter(_) => "filter",
             StepSpec::Mask(_) => "mask",
+            StepSpec::Validate(_) => "validate",
         }
     }
 }
@@ -73,6 +84,7 @@ impl fmt::Display for StepSpec {
             StepSpec::Set(columns) => join(f, columns, "to"),
             StepSpec::Filter(condition) => f.write_str(condition),
             StepSpec::Mask(columns) => join(f, columns, "by"),
+            StepSpec::Validate(schema) => write!(f, "{schema}"),
         }
     }
 }
@@ -89,6 +101,7 @@ impl fmt::Display for Mask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Mask::Hash => "hash",
+            Mask::Encrypt => "encrypt",
             Mask::Redact => "redact",
             Mask::Null => "null",
         })
@@ -121,6 +134,7 @@ impl<'de> Visitor<'de> for StepVisitor {
             "set" => StepSpec::Set(map.next_value()?),
             "filter" => StepSpec::Filter(map.next_value()?),
             "mask" => StepSpec::Mask(map.next_value()?),
+            "validate" => StepSpec::Validate(map.next_value()?),
             name => return Err(A::Error::custom(unknown("step", name, &StepSpec::NAMES))),
         };
         if let Some(second) = map.next_key::<String>()? {
@@ -134,7 +148,7 @@ impl<'de> Visitor<'de> for StepVisitor {
 }
 
 impl Mask {
-    const NAMES: [&str; 3] = ["hash", "redact", "null"];
+    const NAMES: [&str; 4] = ["hash", "encrypt", "redact", "null"];
 }
 
 impl<'de> Deserialize<'de> for Mask {
@@ -149,12 +163,13 @@ impl Visitor<'_> for MaskVisitor {
     type Value = Mask;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a mask: hash, redact or \"null\" in quotes")
+        f.write_str("a mask: hash, encrypt, redact or \"null\" in quotes")
     }
 
     fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Mask, E> {
         match name {
             "hash" => Ok(Mask::Hash),
+            "encrypt" => Ok(Mask::Encrypt),
             "redact" => Ok(Mask::Redact),
             "null" => Ok(Mask::Null),
             name => Err(E::custom(unknown("mask", name, &Mask::NAMES))),

@@ -64,7 +64,7 @@ fn steps(value: serde_json::Value) -> Vec<StepSpec> {
 }
 
 fn bind(specs: &[StepSpec]) -> Result<Chain, syncline_types::Error> {
-    Chain::bind(specs, &schema(), Some(&SecretString::from(KEY.to_owned())))
+    Chain::bind(specs, &schema(), Some(&SecretString::from(KEY.to_owned())), "t")
 }
 
 fn letter(steps: serde_json::Value) -> serde_json::Value {
@@ -232,7 +232,7 @@ fn masks_now(before: &[serde_json::Value], which: u32) -> Option<serde_json::Val
     let columns =
         chain.output().columns.iter().filter(|column| !matches!(column.name.as_str(), "city" | "age"));
     for (at, column) in columns.enumerate().filter(|(at, _)| which >> (at % 8) & 1 == 1) {
-        masks.insert(column.name.clone(), json!(if at % 2 == 0 { "hash" } else { "redact" }));
+        masks.insert(column.name.clone(), json!(["hash", "redact", "encrypt"][at % 3]));
     }
     (!masks.is_empty()).then(|| json!({"mask": masks}))
 }

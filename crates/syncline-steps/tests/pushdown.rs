@@ -78,7 +78,7 @@ fn rows() -> RecordBatch {
 
 fn chain(steps: Value) -> Result<Chain, syncline_types::Error> {
     let steps: Vec<StepSpec> = serde_json::from_value(steps).expect("the steps are valid");
-    Chain::bind(&steps, &schema(), None)
+    Chain::bind(&steps, &schema(), None, "t")
 }
 
 fn pushed(steps: Value) -> Value {

@@ -59,7 +59,7 @@ fn key() -> SecretString {
 
 fn bind(steps: &str) -> Result<Chain, syncline_types::Error> {
     let steps: Vec<StepSpec> = serde_json::from_str(steps).expect("the steps are valid");
-    Chain::bind(&steps, &schema(), Some(&key()))
+    Chain::bind(&steps, &schema(), Some(&key()), "t")
 }
 
 fn chain(steps: &str) -> Chain {
@@ -322,6 +322,94 @@ fn masks_hide_and_null_stays_null() {
 }
 
 #[test]
+fn rows_that_a_schema_does_not_accept_are_rejected_with_the_rule_they_break() {
+    // What is forbidden in each row: quantity 0 in the second, no amount in the third, and the
+    // fourth's amount, which a double could not tell from its limit.
+    let rules = |draft: &str| {
+        format!(
+            r#"[{{"drop":["note"]}},{{"filter":"id <> 1"}},{{"validate":{{"$schema":"{draft}","required":["amount"],"properties":{{
+              "quantity":{{"exclusiveMinimum":0}},"amount":{{"type":"number","maximum":9999999999.985}},"status":{{"enum":["new","done",null]}}}}}}}},
+              {{"drop":["quantity"]}}]"#
+        )
+    };
+    for draft in ["https://json-schema.org/draft/2020-12/schema", "http://json-schema.org/draft-07/schema#"] {
+        let chain = chain(&rules(draft));
+        let applied = apply(&chain);
+        assert_eq!(applied.rows.num_rows(), 0);
+        let found: Vec<(u32, String)> =
+            applied.rejects.iter().map(|reject| (reject.row, reject.error.reason().to_owned())).collect();
+        let rule = |row, column: &str, rule: &str| {
+            (row, format!("column `{column}` breaks `/properties/{column}/{rule}` of the schema"))
+        };
+        assert_eq!(
+            found,
+            [
+                rule(1, "quantity", "exclusiveMinimum"),
+                rule(2, "amount", "type"),
+                rule(3, "amount", "maximum")
+            ]
+        );
+        assert!(applied.rejects.iter().all(|reject| reject.error.code() == &codes::ROW_INVALID));
+        assert!(applied.rejects.iter().all(|reject| reject.error.row() == Some(reject.row)));
+    }
+}
+
+#[test]
+fn drafts_differ_and_the_one_that_is_named_holds() {
+    // `items` as a list is of draft 7; in 2020-12 that is `prefixItems`.
+    let of = |draft: &str, keyword: &str| {
+        let steps = format!(
+            r#"[{{"set":{{"note":"'[1, \"two\"]'::json"}}}},{{"validate":{{{draft}"properties":{{"note":{{"{keyword}":[{{"type":"string"}}]}}}}}}}}]"#
+        );
+        bind(&steps).map(|chain| apply(&chain).rejects)
+    };
+    let seven = r#""$schema":"http://json-schema.org/draft-07/schema#","#;
+    assert_eq!(of(seven, "items").unwrap().len(), 4);
+    assert_eq!(of(seven, "prefixItems").unwrap().len(), 0, "unknown to that draft, and so no rule");
+    let rejects = of("", "prefixItems").unwrap();
+    assert_eq!(rejects.len(), 4);
+    // A path inside a JSON column may be made of data.
+    assert_eq!(
+        rejects[0].error.reason(),
+        "column `note` breaks `/properties/note/prefixItems/0/type` of the schema"
+    );
+    refused(
+        r#"[{"validate":{"$schema":"https://example.com/own"}}]"#,
+        &codes::BAD_VALUE,
+        "step 1, `validate`: it is no valid JSON Schema",
+    );
+}
+
+#[test]
+fn encrypted_values_can_be_decrypted_by_who_has_the_key() {
+    let steps =
+        r#"[{"mask":{"email":"encrypt","id":"encrypt"}},{"drop":["amount","quantity","status","note"]}]"#;
+    let chain = chain(steps);
+    let rows: Vec<Vec<String>> =
+        out(&chain).iter().map(|line| line.split(' ').map(str::to_owned).collect()).collect();
+    // As the README's way to decrypt, turned round, gives it with another implementation.
+    assert_eq!(rows[0][0], "7tLaAClyciaVuDWSuLv0VPtiPUK13JMAAZ3iSwU=");
+    assert_eq!(rows[0][2], "8WPuxBJbRJy1IXunH52URb7myI6Q1VjyECOVZNn1OzNlWh+c6Ke6kpCklg==");
+    assert_eq!(rows[1][2], "NULL");
+    assert_eq!(out(&chain), out(&chain), "the same value gives the same text");
+    let output = chain.output();
+    let with_length = L::Text { length: Some(64), padded: false };
+    assert_eq!(*output.column("id").unwrap(), Column::new("id", with_length).required());
+    assert_eq!(*output.column("email").unwrap(), Column::new("email", L::TEXT));
+    assert_eq!(output.key, ["id"]);
+    // Another stream has another key, and so has another column.
+    let steps: Vec<StepSpec> = serde_json::from_str(steps).unwrap();
+    let other = Chain::bind(&steps, &schema(), Some(&key()), "u").unwrap();
+    assert!(lines(&apply(&other).rows, other.output()).iter().zip(out(&chain)).all(|(a, b)| *a != b));
+    let both = self::chain(
+        r#"[{"set":{"a":"status","b":"status"}},{"mask":{"a":"encrypt","b":"encrypt"}},{"drop":["id","full_name","email","amount","quantity","status","note"]}]"#,
+    );
+    let line = out(&both)[0].clone();
+    let (a, b) = line.split_once(' ').unwrap();
+    assert_ne!(a, b);
+}
+
+#[test]
 fn a_hash_is_of_the_text_form_so_that_types_join() {
     let steps = r#"[{"cast":{"quantity":"bigint"}},{"set":{"text":"id::text"}},{"mask":{"id":"hash","text":"hash"}}]"#;
     let chain = chain(steps);
@@ -338,9 +426,13 @@ fn masks_find_their_mistakes() {
         "step 1, `mask` of `full_name`: the column is NOT NULL",
     );
     refused(r#"[{"mask":{"mail":"hash"}}]"#, &codes::UNKNOWN_COLUMN, "Did you mean `email`?");
-    let steps: Vec<StepSpec> = serde_json::from_str(r#"[{"mask":{"email":"hash"}}]"#).unwrap();
-    for key in [None, Some(SecretString::from(String::new()))] {
-        let error = Chain::bind(&steps, &schema(), key.as_ref()).unwrap_err();
+    for (mask, key) in ["hash", "encrypt"]
+        .into_iter()
+        .flat_map(|mask| [(mask, None), (mask, Some(SecretString::from(String::new())))])
+    {
+        let steps: Vec<StepSpec> =
+            serde_json::from_str(&format!(r#"[{{"mask":{{"email":"{mask}"}}}}]"#)).unwrap();
+        let error = Chain::bind(&steps, &schema(), key.as_ref(), "t").unwrap_err();
         assert_eq!(error.code(), &codes::NO_MASK_KEY);
         assert!(error.to_string().contains("SYNCLINE_MASK_KEY"), "{error}");
     }
@@ -407,17 +499,20 @@ fn the_fingerprint_changes_with_what_the_steps_do() {
     let print = |steps: &str, key: &str| {
         let steps: Vec<StepSpec> = serde_json::from_str(steps).unwrap();
         let key = SecretString::from(key.to_owned());
-        Chain::bind(&steps, &schema(), Some(&key)).unwrap().fingerprint()
+        Chain::bind(&steps, &schema(), Some(&key), "t").unwrap().fingerprint()
     };
     let (mask, set) = (r#"[{"mask":{"email":"hash"}}]"#, r#"[{"set":{"a":"1"}}]"#);
     assert_eq!(print(mask, "one"), print(mask, "one"));
     assert_ne!(print(mask, "one"), print(mask, "two"));
-    // Without a hash the key does not count.
+    let encrypt = r#"[{"mask":{"email":"encrypt"}}]"#;
+    assert_ne!(print(encrypt, "one"), print(encrypt, "two"));
+    // Without a mask that needs it the key does not count.
     assert_eq!(print(set, "one"), print(set, "two"));
     let all = [
         "[]",
         mask,
         set,
+        encrypt,
         r#"[{"mask":{"email":"redact"}}]"#,
         r#"[{"set":{"a":"2"}}]"#,
         r#"[{"set":{"a":"1","b":"2"}}]"#,

@@ -87,6 +87,8 @@ codes! {
         "Correct the expression or the row, or set such rows aside with --on-error dead_letter";
     DUPLICATE_KEY = 4004, Value, Never, "two rows have the same key",
         "Name a key that is unique, or remove one of the rows";
+    ROW_INVALID = 4005, Value, Never, "a row breaks its JSON Schema",
+        "Correct the row or the schema, or set such rows aside with --on-error dead_letter";
 
     ALREADY_RUNNING = 5001, Conflict, Never, "this pipeline is already running",
         "Wait for it, or stop it";

@@ -282,8 +282,8 @@ fn steps() {
             "9:9: step 1 of pipeline `p`: there is no step `fliter`, did you mean `filter`?",
         ),
         (
-            "steps:\n  - drop: [a]\n  - validate: x.json",
-            "10:9: step 2 of pipeline `p`: there is no step `validate`; there are rename, drop, cast, set, filter, mask",
+            "steps:\n  - drop: [a]\n  - enrich: x",
+            "10:9: step 2 of pipeline `p`: there is no step `enrich`; there are rename, drop, cast, set, filter, mask, validate",
         ),
         (
             "streams:\n  - name: a\n    steps:\n      - mask: {b: hsah}",
@@ -306,7 +306,7 @@ fn steps() {
         (
             "steps: [filter]",
             "8:13: step 1 of pipeline `p`: this is a text, and must be a step, a map with one of the keys rename, \
-             drop, cast, set, filter, mask",
+             drop, cast, set, filter, mask, validate",
         ),
     ] {
         refused(&with(lines), &format!("syncline.yaml:{expected} [SYN-1004]"));

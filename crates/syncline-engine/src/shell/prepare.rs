@@ -195,7 +195,7 @@ pub(crate) fn bind(
     let mut steps: Vec<StepSpec> =
         choice.filter.iter().map(|filter| StepSpec::Filter(filter.clone())).collect();
     steps.extend(choice.steps.iter().cloned());
-    let chain = Chain::bind(&steps, &input, pipeline.mask_key.as_ref()).map_err(about)?;
+    let chain = Chain::bind(&steps, &input, pipeline.mask_key.as_ref(), &name.to_string()).map_err(about)?;
     let filter = chain.pushdown().filter(|filter| source.evaluates(&stream, filter));
     let columns = chain.input_columns().to_vec();
     let read = Read { stream: Arc::new(stream), columns, filter, chunk_rows: pipeline.chunk_rows };

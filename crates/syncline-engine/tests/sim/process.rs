@@ -248,7 +248,7 @@ fn stream_work(number: usize, table: &super::world::SourceTable, chunk_rows: u64
         cursor: None,
     };
     StreamWork {
-        chain: Arc::new(Chain::bind(&[], &stream.schema, None).unwrap()),
+        chain: Arc::new(Chain::bind(&[], &stream.schema, None, "t").unwrap()),
         read: Arc::new(Read { stream, columns, filter: None, chunk_rows }),
         target: Arc::new(target),
         before: vec![],
