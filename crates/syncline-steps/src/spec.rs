@@ -279,7 +279,7 @@ mod tests {
             r#"{"cast":{"amount":"numeric(10,2)","flag":"boolean"}}"#,
             r#"{"set":{"total":"quantity * price"}}"#,
             r#"{"filter":"amount > 0"}"#,
-            r#"{"mask":{"email":"hash","phone":"redact","note":"null"}}"#,
+            r#"{"mask":{"email":"hash","card":"encrypt","phone":"redact","note":"null"}}"#,
         ] {
             let step = parse(json).unwrap();
             assert_eq!(serde_json::to_string(&step).unwrap(), json);
@@ -292,11 +292,15 @@ mod tests {
         for (json, expected) in [
             (r#"{"fliter":"a"}"#, "there is no step `fliter`, did you mean `filter`?"),
             (
-                r#"{"validate":"x.json"}"#,
-                "there is no step `validate`; there are rename, drop, cast, set, filter, mask",
+                r#"{"enrich":"x.json"}"#,
+                "there is no step `enrich`; there are rename, drop, cast, set, filter, mask, validate",
             ),
             (r#"{"mask":{"a":"hahs"}}"#, "there is no mask `hahs`, did you mean `hash`?"),
-            (r#"{"mask":{"a":"encrypt"}}"#, "there is no mask `encrypt`; there are hash, redact, null"),
+            (
+                r#"{"mask":{"a":"tokenise"}}"#,
+                "there is no mask `tokenise`; there are hash, encrypt, redact, null",
+            ),
+            (r#"{"validate":["x.json"]}"#, "the path of a JSON Schema, or the schema itself as a map"),
             (r#"{"mask":{"a":null}}"#, "the mask `null` is written in quotes"),
             (r#"{"set":{"a":"1","a":"2"}}"#, "the column `a` is named twice in one step"),
             (r#"{"drop":["a"],"filter":"b"}"#, "a step has one key, and here `filter` follows `drop`"),
