@@ -7,7 +7,7 @@ use crate::repository::{Kind, Package};
 const LAYERS: &[(&str, &[&str])] = &[
     ("syncline-types", &[]),
     ("syncline-connect", &["syncline-types"]),
-    ("syncline-format", &["syncline-types", "syncline-connect"]),
+    ("syncline-format", &["syncline-types"]),
     ("syncline-steps", &["syncline-types", "syncline-connect"]),
     ("syncline-sql", &["syncline-types", "syncline-connect"]),
     ("syncline-state", &["syncline-types", "syncline-connect"]),
