@@ -4,16 +4,19 @@
 //! in turn, several rounds, and prints medians and the ratio to the baseline of the same run.
 //! Servers are private and durable (`fsync = on`), on loopback.
 //!
-//! `cargo x bench [CASE...]`; `SYNCLINE_BENCH_ROWS` and `SYNCLINE_BENCH_ROUNDS` change the size.
+//! `cargo x bench [CASE...]`; `SYNCLINE_BENCH_ROWS` and `SYNCLINE_BENCH_ROUNDS` change the size,
+//! `SYNCLINE_BENCH_MYSQL=mysql` takes genuine MySQL where MariaDB is measured.
 
 #![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
 
 mod cases;
 mod measure;
+mod servers;
 
 use std::process::ExitCode;
 
-use cases::{CASES, Servers};
+use cases::CASES;
+use servers::Servers;
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
@@ -22,7 +25,7 @@ fn main() -> ExitCode {
         eprintln!("there is no case `{unknown}`: the cases are {}", names.join(", "));
         return ExitCode::from(2);
     }
-    let servers = Servers::start();
+    let servers = Servers::new();
     println!("{}\n", measure::machine());
     println!(
         "| case | what | seconds | rows/s | MB/s | client CPU s | per million rows | peak RSS MB | to baseline |"

@@ -1,0 +1,51 @@
+//! What is measured.
+
+mod file;
+mod incremental;
+mod mysql;
+mod postgres;
+
+use crate::{measure::Candidate, servers::Servers};
+
+/// A case by its name.
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) run: fn(&Servers),
+}
+
+pub(crate) static CASES: &[Case] = &[
+    Case { name: "orders", run: postgres::orders },
+    Case { name: "narrow", run: postgres::narrow },
+    Case { name: "sqlite", run: postgres::from_sqlite },
+    Case { name: "generate", run: postgres::from_generate },
+    Case { name: "blackhole", run: postgres::into_blackhole },
+    Case { name: "wide", run: postgres::wide },
+    Case { name: "mysql", run: mysql::orders },
+    Case { name: "mysql-narrow", run: mysql::narrow },
+    Case { name: "mysql-postgres", run: mysql::orders_into_postgres },
+    Case { name: "mysql-postgres-narrow", run: mysql::narrow_into_postgres },
+    Case { name: "mysql-wide", run: mysql::wide },
+    Case { name: "mysql-file", run: file::from_mysql },
+    Case { name: "csv-postgres", run: file::csv_into_postgres },
+    Case { name: "incremental", run: incremental::into_postgres },
+];
+
+/// Rows of many megabytes, a few at a time.
+fn wide_rows<'a>(
+    servers: &'a Servers,
+    source: String,
+    target: String,
+    table: &'a str,
+    parallel: &'a str,
+    prepare: impl Fn() + 'a,
+) -> Candidate<'a> {
+    Candidate {
+        name: if parallel == "1" { "syncline, one connection a side" } else { "syncline, four" },
+        is_pipe: false,
+        prepare: Box::new(prepare),
+        command: Box::new(move || {
+            let stream = ["--stream", table, "--parallel", parallel, "--chunk-rows", "3"];
+            servers.syncline(&[&["copy", source.as_str(), target.as_str()], &stream[..]].concat())
+        }),
+    }
+}
