@@ -7,7 +7,11 @@ use crate::{
 };
 
 /// Dependencies that no source names, with why they are there: `(manifest, dependency, reason)`.
-const UNNAMED: &[(&str, &str, &str)] = &[];
+const UNNAMED: &[(&str, &str, &str)] = &[(
+    "connectors/mysql/Cargo.toml",
+    "flate2",
+    "mysql_common is built on it, and leaves it to others which of its back ends there is",
+)];
 
 /// Other providers of TLS and its cryptography: ring is ours, so that there is one to watch.
 const OTHER_PROVIDERS: &[&str] = &["aws-lc-rs", "aws-lc-sys", "native-tls", "openssl", "openssl-sys"];

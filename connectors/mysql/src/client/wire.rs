@@ -1,0 +1,303 @@
+//! Packets: three bytes of length, one that counts, and the payload. A payload of 16 MiB - 1 goes on
+//! in the next packet.
+//!
+//! What is received lies in one buffer and is looked at there. Whoever reads rows asks what is in
+//! front, decodes it where it lies, and only then lets go of it; a payload that is larger than the
+//! buffer is announced first, so that memory can be reserved before it is taken from the socket.
+
+use std::io;
+
+use bytes::BufMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::socket::Socket;
+
+const HEADER_BYTES: usize = 4;
+/// A payload of this length is continued.
+const PART_BYTES: usize = 0xFF_FFFF;
+/// Room for packets of usual sizes: many at once, still in the processor's cache.
+const ROOM_BYTES: usize = 256 << 10;
+/// Room while only short answers come.
+const ROOM_BYTES_SHORT: usize = 16 << 10;
+/// What is sent is gathered to pieces of this size.
+const SEND_BYTES: usize = 64 << 10;
+/// The servers' own limit of a packet, with what a row has beside its values.
+pub(crate) const PAYLOAD_BYTES_MAX: usize = (1 << 30) + (64 << 10);
+
+/// A connection as packets.
+pub(crate) struct Wire {
+    socket: Socket,
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// A payload that is larger than the room, as far as it has come.
+    large: Option<Large>,
+    /// The number that the next packet has, whoever sends it.
+    sequence: u8,
+    out: Vec<u8>,
+}
+
+struct Large {
+    payload: Vec<u8>,
+    /// Bytes of the present part that are still to come.
+    missing: usize,
+    /// Whether another part follows.
+    continued: bool,
+}
+
+/// What is next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Front {
+    /// A payload, which is all here: [`Wire::payload`].
+    Payload,
+    /// One for which there is no room yet, of so many bytes where that is known:
+    /// [`Wire::take_large`].
+    Large(Option<usize>),
+    /// Not enough to tell: [`Wire::fill`].
+    Nothing,
+}
+
+impl Wire {
+    pub(super) fn new(socket: Socket) -> Self {
+        let bytes = vec![0; ROOM_BYTES_SHORT];
+        Wire { socket, bytes, start: 0, end: 0, large: None, sequence: 0, out: vec![] }
+    }
+
+    /// The same conversation over another socket. `None` when the other side has said something
+    /// that nobody has looked at: it would be taken for a part of the new one.
+    pub(super) fn into_socket(self) -> Option<(Socket, u8)> {
+        (self.start == self.end).then_some((self.socket, self.sequence))
+    }
+
+    pub(super) fn go_on(socket: Socket, sequence: u8) -> Self {
+        Wire { sequence, ..Wire::new(socket) }
+    }
+
+    pub(super) fn is_private(&self) -> bool {
+        self.socket.is_private()
+    }
+
+    /// Room for rows, or for short answers only.
+    pub(crate) fn set_room(&mut self, for_rows: bool) {
+        let room = if for_rows { ROOM_BYTES } else { ROOM_BYTES_SHORT };
+        self.compact();
+        if room >= self.end {
+            self.bytes.resize(room, 0);
+            self.bytes.shrink_to_fit();
+        }
+    }
+
+    /// A new command begins.
+    pub(super) fn restart_sequence(&mut self) {
+        self.sequence = 0;
+    }
+
+    /// What is next.
+    ///
+    /// # Errors
+    /// When the packets are not numbered one by one, or one is longer than any can be.
+    pub(crate) fn front(&self) -> io::Result<Front> {
+        if let Some(large) = &self.large {
+            let whole = large.missing == 0 && !large.continued;
+            return Ok(if whole { Front::Payload } else { Front::Nothing });
+        }
+        let Some((length, sequence)) = self.header() else { return Ok(Front::Nothing) };
+        if sequence != self.sequence {
+            return Err(broken("its packets are not in order"));
+        }
+        if length == PART_BYTES {
+            return Ok(Front::Large(None));
+        }
+        if length + HEADER_BYTES > self.bytes.len() {
+            return Ok(Front::Large(Some(length)));
+        }
+        let whole = self.end - self.start >= HEADER_BYTES + length;
+        Ok(if whole { Front::Payload } else { Front::Nothing })
+    }
+
+    /// The payload in front, when [`Wire::front`] has said that it is there.
+    pub(crate) fn payload(&self) -> &[u8] {
+        if let Some(large) = &self.large {
+            return &large.payload;
+        }
+        let length = self.header().map_or(0, |(length, _)| length);
+        let from = self.start + HEADER_BYTES;
+        self.bytes.get(from..from + length).unwrap_or_default()
+    }
+
+    /// Lets go of the payload in front.
+    pub(crate) fn advance(&mut self) {
+        if self.large.take().is_some() {
+            return;
+        }
+        if let Some((length, _)) = self.header() {
+            self.start += HEADER_BYTES + length;
+            self.sequence = self.sequence.wrapping_add(1);
+        }
+    }
+
+    /// Takes the payload in front into memory of its own.
+    pub(crate) fn take_large(&mut self) {
+        let Some((length, _)) = self.header() else { return };
+        self.start += HEADER_BYTES;
+        self.sequence = self.sequence.wrapping_add(1);
+        let here = (self.end - self.start).min(length);
+        let mut payload = Vec::with_capacity(length);
+        payload.extend_from_slice(&self.bytes[self.start..self.start + here]);
+        self.start += here;
+        self.large = Some(Large { payload, missing: length - here, continued: length == PART_BYTES });
+    }
+
+    /// Receives more. Being cancelled loses nothing.
+    ///
+    /// # Errors
+    /// When the connection fails or has ended.
+    pub(crate) async fn fill(&mut self) -> io::Result<()> {
+        if self.large.is_some() {
+            return self.fill_large().await;
+        }
+        self.compact();
+        let room = &mut self.bytes[self.end..];
+        let count = self.socket.read(room).await?;
+        if count == 0 {
+            return Err(ended());
+        }
+        self.end += count;
+        Ok(())
+    }
+
+    async fn fill_large(&mut self) -> io::Result<()> {
+        let Some(large) = &mut self.large else { return Ok(()) };
+        if large.missing > 0 {
+            let mut part = (&mut large.payload).limit(large.missing);
+            let count = self.socket.read_buf(&mut part).await?;
+            if count == 0 {
+                return Err(ended());
+            }
+            large.missing -= count;
+        }
+        if large.missing > 0 || !large.continued {
+            return Ok(());
+        }
+        // The header of the next part, and as much of it as came along.
+        while self.end - self.start < HEADER_BYTES {
+            self.compact();
+            let count = self.socket.read(&mut self.bytes[self.end..]).await?;
+            if count == 0 {
+                return Err(ended());
+            }
+            self.end += count;
+        }
+        let Some((length, sequence)) = self.header() else { return Ok(()) };
+        let Some(large) = &mut self.large else { return Ok(()) };
+        if sequence != self.sequence {
+            return Err(broken("its packets are not in order"));
+        }
+        if large.payload.len() + length > PAYLOAD_BYTES_MAX {
+            return Err(broken("a packet is longer than any can be"));
+        }
+        self.sequence = self.sequence.wrapping_add(1);
+        self.start += HEADER_BYTES;
+        let here = (self.end - self.start).min(length);
+        large.payload.reserve(length);
+        large.payload.extend_from_slice(&self.bytes[self.start..self.start + here]);
+        self.start += here;
+        (large.missing, large.continued) = (length - here, length == PART_BYTES);
+        Ok(())
+    }
+
+    /// The next payload, for whoever does not care where it lies.
+    ///
+    /// # Errors
+    /// As [`Wire::fill`], and when it is longer than `bytes_max`.
+    pub(crate) async fn receive(&mut self, bytes_max: usize) -> io::Result<Vec<u8>> {
+        loop {
+            match self.front()? {
+                Front::Payload => {
+                    let payload = match &mut self.large {
+                        Some(large) => std::mem::take(&mut large.payload),
+                        None => self.payload().to_vec(),
+                    };
+                    self.advance();
+                    if payload.len() > bytes_max {
+                        return Err(broken("an answer is longer than expected"));
+                    }
+                    return Ok(payload);
+                }
+                Front::Large(length) if length.is_some_and(|length| length > bytes_max) => {
+                    return Err(broken("an answer is longer than expected"));
+                }
+                Front::Large(_) => self.take_large(),
+                Front::Nothing => self.fill().await?,
+            }
+        }
+    }
+
+    /// Sends a payload that lies in several pieces, in as many packets as it takes. Being cancelled
+    /// leaves the connection unusable.
+    ///
+    /// # Errors
+    /// When the connection fails.
+    pub(crate) async fn send(&mut self, pieces: &[&[u8]]) -> io::Result<()> {
+        let total: usize = pieces.iter().map(|piece| piece.len()).sum();
+        let mut left = total;
+        let mut part = self.begin_part(left);
+        for piece in pieces {
+            let mut piece = *piece;
+            while !piece.is_empty() {
+                if part == 0 {
+                    part = self.begin_part(left);
+                }
+                let room = SEND_BYTES.saturating_sub(self.out.len()).max(1);
+                let (now, later) = piece.split_at(piece.len().min(part).min(room));
+                self.out.extend_from_slice(now);
+                (piece, part, left) = (later, part - now.len(), left - now.len());
+                if self.out.len() >= SEND_BYTES {
+                    self.flush().await?;
+                }
+            }
+        }
+        if total > 0 && total.is_multiple_of(PART_BYTES) {
+            self.begin_part(0);
+        }
+        self.flush().await
+    }
+
+    /// Writes a header and returns how many bytes follow it.
+    fn begin_part(&mut self, left: usize) -> usize {
+        let length = left.min(PART_BYTES);
+        let low = u32::try_from(length).unwrap_or_default().to_le_bytes();
+        self.out.extend_from_slice(&[low[0], low[1], low[2], self.sequence]);
+        self.sequence = self.sequence.wrapping_add(1);
+        length
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        let result = match self.socket.write_all(&self.out).await {
+            Ok(()) => self.socket.flush().await,
+            failed => failed,
+        };
+        self.out.clear();
+        result
+    }
+
+    fn header(&self) -> Option<(usize, u8)> {
+        let header = self.bytes.get(self.start..self.end)?.get(..HEADER_BYTES)?;
+        Some((usize::from(header[0]) | usize::from(header[1]) << 8 | usize::from(header[2]) << 16, header[3]))
+    }
+
+    fn compact(&mut self) {
+        if self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+    }
+}
+
+fn ended() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was closed")
+}
+
+fn broken(reason: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason)
+}
