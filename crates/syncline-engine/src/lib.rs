@@ -2,5 +2,6 @@
 //! ends agree afterwards, in [`verify`].
 
 pub mod core;
+pub mod repair;
 pub mod shell;
 pub mod verify;

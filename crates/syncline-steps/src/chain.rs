@@ -70,16 +70,7 @@ impl Chain {
         let pushdown = pushdown::all(frame.pushed);
         let outgoing = frame.columns.iter().map(|column| column.slot).collect();
         let program = Program::new(frame.ops, frame.slots, outgoing, output.arrow());
-        let mut columns: Vec<String> = program
-            .needed()
-            .iter()
-            .filter_map(|slot| input.columns.get(*slot))
-            .map(|column| column.name.clone())
-            .collect();
-        if columns.is_empty() {
-            // Rows of no column could not be counted.
-            columns.extend(input.columns.first().map(|column| column.name.clone()));
-        }
+        let columns = columns_read(&program, input);
         Ok(Chain {
             fingerprint: fingerprint(specs, key.as_ref())?,
             input: input.clone(),
@@ -91,6 +82,24 @@ impl Chain {
             key,
             steps: specs.iter().map(ToString::to_string).collect(),
         })
+    }
+
+    /// The same steps for some of the columns that come out, in the order of [`Chain::output`]: what
+    /// only the others need is not done, and rows that fail in it are not rejected for it. Filters stay.
+    ///
+    /// # Errors
+    /// [`codes::UNKNOWN_COLUMN`] when one of them does not come out.
+    pub fn only(&self, columns: &[String]) -> Result<Chain> {
+        self.output.indexes(columns)?;
+        let places: Vec<usize> = (0..self.output.columns.len())
+            .filter(|place| columns.contains(&self.output.columns[*place].name))
+            .collect();
+        let mut output = self.output.clone();
+        output.columns = places.iter().map(|place| self.output.columns[*place].clone()).collect();
+        let program = self.program.only(&places, output.arrow());
+        let columns = columns_read(&program, &self.input);
+        // Without steps a batch goes through as it is, whatever its columns are.
+        Ok(Chain { output, columns, program, ..self.clone() })
     }
 
     /// The schema after the steps.
@@ -216,6 +225,17 @@ fn bind_step(
         StepSpec::Mask(masks) => mask::bind(frame, masks, key, stream, step),
         StepSpec::Validate(schema) => validate::bind(frame, schema, step),
     }
+}
+
+/// The columns of the input that a program needs, in input order.
+fn columns_read(program: &Program, input: &TableSchema) -> Vec<String> {
+    let needed = program.needed().iter().filter_map(|slot| input.columns.get(*slot));
+    let mut columns: Vec<String> = needed.map(|column| column.name.clone()).collect();
+    if columns.is_empty() {
+        // Rows of no column could not be counted.
+        columns.extend(input.columns.first().map(|column| column.name.clone()));
+    }
+    columns
 }
 
 fn wrong_batch(reason: &str) -> Error {

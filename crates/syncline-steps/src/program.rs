@@ -93,6 +93,29 @@ impl Program {
         Program { steps, slots, output, schema, needed: live }
     }
 
+    /// What is needed for some of the columns that go out, by their places. Filters stay as they are.
+    pub(crate) fn only(&self, places: &[usize], schema: Arc<Schema>) -> Self {
+        let output: Vec<usize> = places.iter().filter_map(|place| self.output.get(*place)).copied().collect();
+        let mut live: BTreeSet<usize> = output.iter().copied().collect();
+        let mut ops = vec![];
+        for (op, _) in self.steps.iter().rev() {
+            let mut op = op.clone();
+            match &mut op {
+                Op::Set(assignments) => assignments.retain(|assignment| live.remove(&assignment.slot)),
+                Op::Filter { .. } => {}
+                // It makes no values, and a row that it rejects is there all the same.
+                Op::Validate(_) => continue,
+            }
+            if matches!(&op, Op::Set(assignments) if assignments.is_empty()) {
+                continue;
+            }
+            op.reads(&mut live);
+            ops.push(op);
+        }
+        ops.reverse();
+        Program::new(ops, self.slots, output, schema)
+    }
+
     /// The slots that must be filled at the start.
     pub(crate) fn needed(&self) -> &BTreeSet<usize> {
         &self.needed

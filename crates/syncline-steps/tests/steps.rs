@@ -526,3 +526,21 @@ fn the_fingerprint_changes_with_what_the_steps_do() {
     prints.dedup();
     assert_eq!(prints.len(), all.len());
 }
+
+#[test]
+fn what_only_other_columns_need_is_not_done_for_some_of_them() {
+    let whole = chain(
+        "- filter: \"quantity > 0\"\n- cast: { note: int }\n- set: { twice: \"id * 2\", other: \"1 / quantity\" }\n- rename: { id: number }",
+    );
+    let only = whole.only(&["number".into(), "twice".into()]).expect("both come out");
+    let names: Vec<&str> = only.output().columns.iter().map(|column| column.name.as_str()).collect();
+    assert_eq!(names, ["number", "twice"]);
+    // The filter stays, and so does what it looks at.
+    assert_eq!(only.input_columns(), ["id", "quantity"]);
+    let schema = schema();
+    assert!(!whole.apply(rows(&schema)).expect("the batch fits").rejects.is_empty());
+    let applied = only.apply(rows(&schema)).expect("the batch fits");
+    assert!(applied.rejects.is_empty(), "{:?}", applied.rejects);
+    assert_eq!(applied.rows.num_rows(), 3);
+    assert_eq!(whole.only(&["id".into()]).expect_err("it is renamed").code(), &codes::UNKNOWN_COLUMN);
+}

@@ -110,6 +110,8 @@ codes! {
         "`syncline status` lists pipelines";
     PLAN_BLOCKED = 5010, Conflict, Never, "the plan shows what would make a run fail",
         "Each blocker in the plan says what to do";
+    RUN_UNFINISHED = 5011, Conflict, Never, "an unfinished run of the pipeline stands in the way",
+        "The same command goes on with that run; --restart throws it away";
 
     BROKEN_INVARIANT = 6001, Internal, Never, "a mistake in Syncline itself",
         "Please report it with the log (--log-level debug); nothing half done is visible";

@@ -9,7 +9,7 @@ mod limit;
 mod prefetch;
 pub(crate) mod prepare;
 mod report;
-mod run;
+pub(crate) mod run;
 pub(crate) mod work;
 
 pub use drive::{Observer, drive};

@@ -21,7 +21,7 @@ use crate::core::{
 };
 
 /// Commits inside a split come after so many bytes, where the source says from where it could go on.
-const COMMIT_BYTES: u64 = 32 << 20;
+pub(crate) const COMMIT_BYTES: u64 = 32 << 20;
 
 /// How a run is to be done, beyond what the pipeline says.
 #[derive(Clone, Copy, Debug, Default)]
@@ -125,7 +125,7 @@ fn job(prepared: &Prepared, options: RunOptions) -> Job {
 }
 
 /// Eight letters and digits, fit for a part of a table's name.
-fn run_id(random: u64) -> String {
+pub(crate) fn run_id(random: u64) -> String {
     const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
     (0..8).map(|at| char::from(LETTERS[(random >> (at * 5) & 31) as usize])).collect()
 }
@@ -177,7 +177,7 @@ impl Observer for Timed<'_> {
     }
 }
 
-fn outcome(
+pub(crate) fn outcome(
     work: &Work,
     core: &Core,
     times: &[(Option<Instant>, Option<Instant>)],

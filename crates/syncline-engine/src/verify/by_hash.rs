@@ -8,9 +8,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use syncline_types::{Error, Result, TableSchema, codes, fingerprint::RowHasher};
+use syncline_types::{Error, Result, codes};
 
-use super::{Difference, Kind, Observer, Pair, Side, StreamVerdict, rows};
+use super::{
+    Difference, Kind, Observer, StreamVerdict,
+    pair::{Pair, Side},
+    rows,
+    wanted::Wanted,
+};
 
 /// Files a side: a partition of 100 million rows then takes 50 MB in memory.
 const PARTITIONS: usize = 64;
@@ -34,31 +39,33 @@ impl Drop for Scratch {
 pub(super) async fn compare(
     pair: &Pair,
     scratch: &Path,
-    name: String,
+    wanted: &mut Wanted,
     observer: &mut dyn Observer,
 ) -> Result<StreamVerdict> {
-    let scratch = Scratch(scratch.join(format!("verify-{}", std::process::id())));
+    let scratch = Scratch(scratch.to_owned());
     fs::create_dir_all(&scratch.0).map_err(|error| failed(&scratch.0, &error))?;
-    let mut verdict = StreamVerdict::new(name);
+    let mut verdict = StreamVerdict::new(pair.name.clone());
     let (source, target) = (scratch.0.join("source"), scratch.0.join("target"));
     let read = spill(pair, &pair.source, &source).await?;
     (verdict.source_rows, verdict.unreadable) = read;
+    wanted.source_unreadable += verdict.unreadable;
     observer.progress(&verdict.stream, verdict.source_rows);
     let read = spill(pair, &pair.target, &target).await?;
     verdict.target_rows = read.0;
     verdict.unreadable += read.1;
-    let mut wanted: HashMap<u128, Kind> = HashMap::new();
+    let mut named: HashMap<u128, Kind> = HashMap::new();
     for partition in 0..PARTITIONS {
         let (a, b) = (load(&source, partition)?, load(&target, partition)?);
         for (kind, key) in differences(a, b) {
             verdict.count(kind);
-            if wanted.len() < NAMED_MAX {
-                wanted.insert(key, kind);
+            wanted.note(kind, key, None);
+            if named.len() < NAMED_MAX {
+                named.insert(key, kind);
             }
         }
     }
-    if !wanted.is_empty() {
-        name_rows(pair, &wanted, &verdict.stream, observer).await?;
+    if !named.is_empty() {
+        name_rows(pair, &named, &verdict.stream, observer).await?;
     }
     Ok(verdict)
 }
@@ -73,10 +80,6 @@ fn partition_file(base: &Path, partition: usize) -> PathBuf {
     base.with_extension(partition.to_string())
 }
 
-fn key_hasher(pair: &Pair, schema: &TableSchema) -> Result<RowHasher> {
-    RowHasher::new(schema, &pair.pairing)
-}
-
 /// Reads a side and writes its hashes. Returns its rows, and how many cannot be read.
 async fn spill(pair: &Pair, side: &Side, base: &Path) -> Result<(u64, u64)> {
     let mut files = (0..PARTITIONS)
@@ -85,7 +88,7 @@ async fn spill(pair: &Pair, side: &Side, base: &Path) -> Result<(u64, u64)> {
             File::create(&path).map(BufWriter::new).map_err(|error| failed(&path, &error))
         })
         .collect::<Result<Vec<_>>>()?;
-    let keys = key_hasher(pair, &side.schema)?;
+    let keys = pair.keys(&side.schema)?;
     let (mut rows, mut unreadable) = (0, 0);
     let mut splitter = side.session.splitter(&side.read, None).await?;
     while let Some(split) = splitter.next().await? {
@@ -160,7 +163,7 @@ async fn name_rows(
 ) -> Result<()> {
     let mut named = HashSet::new();
     for (side, at_source) in [(&pair.source, true), (&pair.target, false)] {
-        let keys = key_hasher(pair, &side.schema)?;
+        let keys = pair.keys(&side.schema)?;
         let mut splitter = side.session.splitter(&side.read, None).await?;
         while let Some(split) = splitter.next().await? {
             rows::each_batch(side, &split, |batch| {

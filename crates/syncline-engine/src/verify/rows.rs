@@ -5,10 +5,10 @@ use serde_json::Value;
 use syncline_connect::Next;
 use syncline_types::{LogicalType, Result, Split, TableSchema, row_json, text::Values};
 
-use super::Side;
+use super::pair::Side;
 
 /// Calls `each` with every batch of a split. Returns how many rows cannot be read.
-pub(super) async fn each_batch(
+pub(crate) async fn each_batch(
     side: &Side,
     split: &Split,
     mut each: impl FnMut(&RecordBatch) -> Result<()>,

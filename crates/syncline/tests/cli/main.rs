@@ -20,6 +20,7 @@ mod output;
 mod plan;
 mod publish;
 mod refused;
+mod repair;
 mod sqlite;
 mod steps;
 mod stop;

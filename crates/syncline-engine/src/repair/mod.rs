@@ -1,0 +1,354 @@
+//! Puts right what differs between both ends, and nothing else: rows that the target lacks or has
+//! otherwise are read again and merged, rows that the source lacks are deleted by key.
+//!
+//! No run of the pipeline works meanwhile. Each stream is compared, put right and compared again;
+//! only the last look says whether it is equal. A repair that is cut short is simply begun again.
+
+mod guard;
+mod letters;
+mod picked;
+mod small;
+mod spill;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use syncline_config::Pipeline;
+use syncline_connect::{Context, Read, Sink, Source, Target, Task, WriteMode};
+use syncline_state::{StateDirectory, Store};
+use syncline_types::{Error, ErrorKind, Result, codes};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    shell::{Registry, StreamWork, work::broken},
+    verify::{
+        self, Ends, StreamVerdict, compare,
+        pair::{Pair, Side},
+        rows,
+        wanted::Wanted,
+    },
+};
+use guard::Guard;
+use picked::{Pick, Picked};
+use small::{Desk, repair_of};
+use spill::{Spill, Spilled};
+
+/// Rows that are put right between two looks: their hashes are held in memory, 16 bytes each. If
+/// more differ, it takes more looks.
+const ROWS_MAX: usize = 4_000_000;
+
+/// Is told what is found and done.
+pub trait Observer: verify::Observer {
+    /// So many rows are about to be written, and so many to be deleted.
+    fn repairing(&mut self, stream: &str, rows: u64, gone: u64);
+}
+
+/// What became of one stream.
+#[derive(Clone, Debug)]
+pub struct Repaired {
+    /// At the first look.
+    pub before: StreamVerdict,
+    /// At the last look.
+    pub after: StreamVerdict,
+    /// Rows written.
+    pub written: u64,
+    /// Rows deleted.
+    pub deleted: u64,
+    /// Rows that the target refused, which are dead letters now.
+    pub rejected: u64,
+    /// Why not all of it could be put right.
+    pub problem: Option<Error>,
+}
+
+/// Repairs every stream of a pipeline.
+///
+/// # Errors
+/// When it cannot begin: a run works on the pipeline or is not finished, the target takes no single
+/// rows; or when a stream cannot be compared. What keeps a stream from being put right is in its
+/// [`Repaired`].
+pub async fn repair(
+    pipeline: &Pipeline,
+    registry: Registry,
+    cx: &Context,
+    state: &StateDirectory,
+    stop: &CancellationToken,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Repaired>> {
+    let to = registry(&pipeline.to.scheme)?;
+    if !to.capabilities().sink.is_some_and(|sink| sink.keyed && sink.merge) {
+        return Err(Error::new(&codes::UNSUPPORTED, "repair", format!("`{}`", pipeline.to))
+            .because(format!("`{}` cannot change single rows", to.name()))
+            .hint("Copy the table again"));
+    }
+    let ends = Ends::open(pipeline, registry, cx).await?;
+    let config = to.configure(&pipeline.to)?;
+    let store = state.open(true)?.ok_or_else(|| broken("the state was not created"))?;
+    let store: Arc<dyn Store> = Arc::new(store);
+    let holder: Arc<dyn Sink> = Arc::from(to.sink(&config, cx.clone()).await?);
+    let guard = Guard::take(&pipeline.id, "repair", state, store.as_ref(), holder).await?;
+    let sink: Arc<dyn Sink> = Arc::from(to.sink(&config, cx.clone()).await?);
+    let scratch = Scratch::create(state.path().join(format!("repair-{}", pipeline.id)))?;
+    let desk = Desk { pipeline, sink, store, cx, stop };
+    // What an earlier repair has left that was cut short.
+    let cleared = desk.sink.close(&repair_of(&pipeline.id)).await;
+    let result = match cleared {
+        Err(error) => Err(error),
+        Ok(()) => tokio::select! {
+            result = all(&desk, &ends, &scratch.0, observer) => result,
+            () = stop.cancelled() => Err(Error::new(&codes::INTERRUPTED, "repair", format!("`{}`", pipeline.id))
+                .because("it was asked to stop")
+                .hint("The same command does what is left")),
+        },
+    };
+    let closed = desk.sink.close(&repair_of(&pipeline.id)).await;
+    let released = guard.release().await;
+    let repaired = result?;
+    closed.and(released)?;
+    Ok(repaired)
+}
+
+/// A folder that goes with whoever made it. What another one left there is removed first: whoever
+/// makes it holds the pipeline's lock.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn create(path: PathBuf) -> Result<Self> {
+        let failed = |error: std::io::Error| {
+            Error::new(&codes::STATE_FAILED, "keep keys in", path.display())
+                .because(error)
+                .hint("Make room there, or name another directory with --state DIR")
+        };
+        match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        fs::create_dir_all(&path).map_err(failed)?;
+        Ok(Scratch(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed is removed by the next repair.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Every stream; those that could not be put right once more when another one was, for a foreign key
+/// may have kept them from it.
+async fn all(
+    desk: &Desk<'_>,
+    ends: &Ends,
+    scratch: &Path,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Repaired>> {
+    let mut done: Vec<Option<Repaired>> = ends.works.iter().map(|_| None).collect();
+    loop {
+        let mut changed = false;
+        for (work, slot) in ends.works.iter().zip(&mut done) {
+            if slot.as_ref().is_some_and(|repaired| repaired.problem.is_none()) {
+                continue;
+            }
+            let mut repaired = Stream { desk, ends, work, scratch }.repair(observer).await?;
+            changed |= repaired.written + repaired.deleted > 0;
+            if let Some(earlier) = slot.take() {
+                repaired.before = earlier.before;
+                repaired.written += earlier.written;
+                repaired.deleted += earlier.deleted;
+            }
+            *slot = Some(repaired);
+        }
+        let failed = done.iter().flatten().any(|repaired| repaired.problem.is_some());
+        if !changed || !failed {
+            return Ok(done.into_iter().flatten().collect());
+        }
+    }
+}
+
+/// A stream that is to be put right.
+struct Stream<'a> {
+    desk: &'a Desk<'a>,
+    ends: &'a Ends,
+    work: &'a StreamWork,
+    scratch: &'a Path,
+}
+
+impl Stream<'_> {
+    async fn repair(&self, observer: &mut dyn Observer) -> Result<Repaired> {
+        let (mut pair, mut wanted, verdict) = self.look(observer).await?;
+        let mut repaired = Repaired {
+            before: verdict.clone(),
+            after: verdict,
+            written: 0,
+            deleted: 0,
+            rejected: 0,
+            problem: None,
+        };
+        while !repaired.after.equal() {
+            let more = wanted.truncated;
+            if let Err(problem) = self.put_right(pair, wanted, &mut repaired, observer).await {
+                if matches!(problem.kind(), ErrorKind::Interrupted | ErrorKind::Fenced | ErrorKind::Internal)
+                {
+                    return Err(problem);
+                }
+                repaired.problem = Some(problem);
+            }
+            (pair, wanted, repaired.after) = self.look(observer).await?;
+            if !more || repaired.problem.is_some() {
+                break;
+            }
+        }
+        Ok(repaired)
+    }
+
+    async fn look(&self, observer: &mut dyn Observer) -> Result<(Pair, Wanted, StreamVerdict)> {
+        let Desk { pipeline, .. } = self.desk;
+        let pair = Pair::open(pipeline, self.work, &self.ends.source, &self.ends.target).await?;
+        let mut wanted = Wanted::up_to(ROWS_MAX);
+        let verdict =
+            compare(&pair, pipeline.parallel, &self.scratch.join("hashes"), &mut wanted, observer).await?;
+        Ok((pair, wanted, verdict))
+    }
+
+    /// Deletes first: a row that is too much may have what is unique in one that is missing.
+    async fn put_right(
+        &self,
+        pair: Pair,
+        mut wanted: Wanted,
+        repaired: &mut Repaired,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        self.check(&pair, &repaired.before)?;
+        let mut problem = None;
+        if wanted.source_unreadable > 0 && !wanted.at_target.keys.is_empty() {
+            problem = self.spare(&pair, &mut wanted).await?;
+        }
+        let (rows, gone) = (wanted.at_source.sorted().len(), wanted.at_target.sorted().len());
+        observer.repairing(&pair.name, rows as u64, gone as u64);
+        let extra = self.extra(&pair, wanted.at_target).await?;
+        let Pair { source, target, pairing, .. } = pair;
+        // From here on the table is only written to.
+        drop(target);
+        if extra.rows() > 0 {
+            let target = Target { schema: extra.schema().clone(), ..self.target(Task::Delete) };
+            let read = extra.read(&target.source);
+            let done = self.desk.run(Arc::new(extra), read, target).await?;
+            repaired.deleted += done.rows;
+            repaired.rejected += done.rejected;
+        }
+        if rows > 0 {
+            let keys = syncline_types::fingerprint::RowHasher::new(&source.schema, &pairing)?;
+            let splits = wanted.at_source.splits.into_values().collect();
+            let read = Arc::clone(&source.read);
+            let pick = Pick { side: source, keys, wanted: wanted.at_source.keys, splits };
+            let picked = Arc::new(Picked::new(&self.ends.source, pick));
+            let done = self.desk.run(picked, read, self.target(Task::Load)).await?;
+            repaired.written += done.rows;
+            repaired.rejected += done.rejected;
+        }
+        problem.map_or(Ok(()), Err)
+    }
+
+    /// The target for the rows of a task.
+    fn target(&self, task: Task) -> Target {
+        let target = Target::clone(&self.work.target);
+        Target { stream: 0, task, write: WriteMode::Merge, staged: true, overwrite_said: false, ..target }
+    }
+
+    fn check(&self, pair: &Pair, before: &StreamVerdict) -> Result<()> {
+        if pair.key.is_empty() || pair.pairing.len() != pair.key.len() {
+            return Err(Error::new(&codes::KEY_MISSING, "repair", format!("`{}`", pair.name))
+                .because("it has no key, so nobody can say which row is which")
+                .hint("Name a unique key with --key COL,... (key: [COL]), or copy it again"));
+        }
+        if before.source_rows == 0 && before.target_rows > 0 && !self.desk.pipeline.allow_empty {
+            return Err(Error::new(&codes::EMPTY_SOURCE, "repair", format!("`{}`", self.work.target.name))
+                .because(format!("`{}` gave no rows, and the target has some", pair.name))
+                .hint("If it is to be emptied, say --allow-empty (allow_empty: true)"));
+        }
+        Ok(())
+    }
+
+    /// Takes out of the rows that seem to be too much those that the source has, and that only cannot be
+    /// read or fail in a step. Where not even their keys can be had, none is deleted, and that is said.
+    async fn spare(&self, pair: &Pair, wanted: &mut Wanted) -> Result<Option<Error>> {
+        let extra = wanted.at_target.sorted().to_vec();
+        let (known, unreadable) =
+            keys_there(self.desk.pipeline, self.work, &self.ends.source, pair, &extra).await?;
+        wanted.at_target.keys.retain(|key| !known.contains(key));
+        if unreadable == 0 || wanted.at_target.keys.is_empty() {
+            return Ok(None);
+        }
+        wanted.at_target.keys.clear();
+        Ok(Some(
+            Error::new(&codes::VALUE_UNREADABLE, "delete rows of", format!("`{}`", self.work.target.name))
+                .because(format!(
+                    "the keys of {unreadable} rows at the source cannot be read, and they may be among those"
+                ))
+                .hint("Correct those rows at the source"),
+        ))
+    }
+
+    /// The keys of rows that are to go, in a file: who holds the table for reading may keep others
+    /// from writing to it.
+    async fn extra(&self, pair: &Pair, wanted: verify::wanted::Side) -> Result<Spilled> {
+        let side = Arc::clone(&pair.target);
+        let keys = pair.keys(&side.schema)?;
+        let mut schema = side.schema.clone();
+        schema.columns.retain(|column| pair.key.contains(&column.name));
+        let names: Vec<String> = schema.columns.iter().map(|column| column.name.clone()).collect();
+        let places = side.schema.indexes(&names)?;
+        let mut spill = Spill::create(self.scratch, "gone", &schema)?;
+        let splits: Vec<_> = wanted.splits.into_values().collect();
+        let pick = Pick { side, keys, wanted: wanted.keys, splits };
+        if pick.wanted.is_empty() {
+            return spill.end();
+        }
+        let mut planned = match pick.splits.is_empty() {
+            true => Some(pick.side.session.splitter(&pick.side.read, None).await?),
+            false => None,
+        };
+        let mut known = pick.splits.iter().cloned();
+        loop {
+            let split = match &mut planned {
+                Some(splitter) => splitter.next().await?,
+                None => known.next(),
+            };
+            let Some(split) = split else { return spill.end() };
+            rows::each_batch(&pick.side, &split, |batch| {
+                let picked = pick.of(batch.clone())?;
+                spill.write(&picked.project(&places).map_err(|error| broken(&error.to_string()))?)
+            })
+            .await?;
+        }
+    }
+}
+
+/// Which of these keys, sorted, the source has, looking at nothing but the key and the filters; and of
+/// how many rows not even that can be read.
+async fn keys_there(
+    pipeline: &Pipeline,
+    work: &StreamWork,
+    source: &Arc<dyn Source>,
+    pair: &Pair,
+    keys: &[u128],
+) -> Result<(std::collections::HashSet<u128>, u64)> {
+    let chain = work.chain.only(&pair.key)?;
+    let read = Read { columns: chain.input_columns().to_vec(), ..Read::clone(&work.read) };
+    let work = StreamWork { read: Arc::new(read), chain: Arc::new(chain), ..work.clone() };
+    let side = Side::new(source, Arc::clone(&work.read), Some(&work), &pair.pairing, pipeline).await?;
+    let (mut known, mut unreadable) = (std::collections::HashSet::new(), 0);
+    let mut splitter = side.session.splitter(&side.read, None).await?;
+    while let Some(split) = splitter.next().await? {
+        unreadable += rows::each_batch(&side, &split, |batch| {
+            let hashes = side.rows.hash(batch)?;
+            known.extend(hashes.into_iter().filter(|hash| keys.binary_search(hash).is_ok()));
+            Ok(())
+        })
+        .await?;
+    }
+    Ok((known, unreadable))
+}

@@ -1,0 +1,64 @@
+//! Which rows differ, for whoever is to do something about them.
+
+use std::collections::BTreeMap;
+
+use syncline_types::{Split, SplitId};
+
+use super::Kind;
+
+/// The hashes of the keys of rows that differ, and the splits they are in. Takes only so many: who
+/// wants them all deals with these and compares again.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    room: usize,
+    /// Rows that the target lacks or has otherwise.
+    pub(crate) at_source: Side,
+    /// Rows that the source lacks.
+    pub(crate) at_target: Side,
+    /// Whether there were more than there was room for.
+    pub(crate) truncated: bool,
+    /// Rows of the source that cannot be read, or on which a step fails.
+    pub(crate) source_unreadable: u64,
+}
+
+/// Rows of one side.
+#[derive(Debug, Default)]
+pub(crate) struct Side {
+    pub(crate) keys: Vec<u128>,
+    /// Where they are; empty where that is not known.
+    pub(crate) splits: BTreeMap<SplitId, Split>,
+}
+
+impl Wanted {
+    /// Nobody wants to know.
+    pub(crate) fn none() -> Self {
+        Wanted::default()
+    }
+
+    /// Room for so many rows.
+    pub(crate) fn up_to(room: usize) -> Self {
+        Wanted { room, ..Wanted::default() }
+    }
+
+    /// Takes note of a row, by the hash of its key.
+    pub(crate) fn note(&mut self, kind: Kind, key: u128, split: Option<&Split>) {
+        if self.at_source.keys.len() + self.at_target.keys.len() >= self.room {
+            self.truncated = true;
+            return;
+        }
+        let side = if kind == Kind::Extra { &mut self.at_target } else { &mut self.at_source };
+        side.keys.push(key);
+        if let Some(split) = split {
+            side.splits.entry(split.id).or_insert_with(|| split.clone());
+        }
+    }
+}
+
+impl Side {
+    /// The hashes in their order, to look them up in.
+    pub(crate) fn sorted(&mut self) -> &[u128] {
+        self.keys.sort_unstable();
+        self.keys.dedup();
+        &self.keys
+    }
+}
