@@ -5,7 +5,7 @@
 
 use syncline_types::{Column, Error, LogicalType, Result, TableSchema, civil, codes};
 
-use crate::{Compression, Format, Input, csv};
+use crate::{Compression, Format, Input, csv, jsonl};
 
 /// Where the types of a file come from that has no schema.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,7 @@ pub fn infer(
         let input = input?;
         let found = match format {
             Format::Csv(options) => csv::infer::columns(options, compression, types, input)?,
+            Format::JsonLines(_) => jsonl::infer::columns(compression, types, input)?,
         };
         match (&mut columns, found) {
             (_, None) => {}
@@ -91,6 +92,8 @@ pub(crate) struct Evidence {
     /// Types that all values so far are values of.
     fits: u16,
     seen: bool,
+    /// Whether there are objects or arrays.
+    nested: bool,
     /// Most digits before and after the point.
     whole: usize,
     fraction: usize,
@@ -103,9 +106,8 @@ const DOUBLE: u16 = 1 << 3;
 const DATE: u16 = 1 << 4;
 const TIMESTAMP: u16 = 1 << 5;
 const TIMESTAMPTZ: u16 = 1 << 6;
-const JSON: u16 = 1 << 7;
-const NUMERIC: u16 = 1 << 8;
-const ALL: u16 = (1 << 9) - 1;
+const NUMERIC: u16 = 1 << 7;
+const ALL: u16 = (1 << 8) - 1;
 
 /// Digits that a 64-bit float keeps, whatever they are.
 const DOUBLE_DIGITS: usize = 15;
@@ -118,11 +120,12 @@ const DECIMAL_DIGITS: usize = 38;
 
 impl Evidence {
     pub(crate) fn new(name: String) -> Self {
-        Evidence { name, fits: ALL, seen: false, whole: 0, fraction: 0 }
+        Evidence { name, fits: ALL, seen: false, nested: false, whole: 0, fraction: 0 }
     }
 
-    /// Every value is a text.
+    /// Whatever the values are, they are taken as texts.
     pub(crate) fn text(&mut self) {
+        self.nested = false;
         self.see(0);
     }
 
@@ -134,6 +137,26 @@ impl Evidence {
         }
     }
 
+    /// Takes a JSON text, which is a time or nothing but a text.
+    pub(crate) fn see_time(&mut self, text: &str) {
+        self.see(of_time(text));
+    }
+
+    /// Takes a JSON number, which is one whatever its length.
+    pub(crate) fn see_number(&mut self, text: &str) {
+        let fits = Number::parse(text).map_or(0, |number| self.of_number(&number, text));
+        self.see(fits | NUMERIC);
+    }
+
+    pub(crate) fn see_bool(&mut self) {
+        self.see(BOOL);
+    }
+
+    pub(crate) fn see_nested(&mut self) {
+        self.nested = true;
+        self.see(0);
+    }
+
     fn see(&mut self, fits: u16) {
         self.seen = true;
         self.fits &= fits;
@@ -142,6 +165,7 @@ impl Evidence {
     fn merge(&mut self, other: &Evidence) {
         self.fits &= other.fits;
         self.seen |= other.seen;
+        self.nested |= other.nested;
         self.whole = self.whole.max(other.whole);
         self.fraction = self.fraction.max(other.fraction);
     }
@@ -186,7 +210,9 @@ impl Evidence {
     fn logical(&self) -> LogicalType {
         let fits = |bit: u16| self.fits & bit != 0;
         let digits = self.whole + self.fraction;
-        if fits(BOOL) {
+        if self.nested {
+            LogicalType::JSON
+        } else if fits(BOOL) {
             LogicalType::Bool
         } else if fits(INT) {
             LogicalType::Int64
@@ -205,8 +231,6 @@ impl Evidence {
             LogicalType::TIMESTAMP
         } else if fits(TIMESTAMPTZ) {
             LogicalType::TIMESTAMPTZ
-        } else if fits(JSON) {
-            LogicalType::JSON
         } else {
             LogicalType::TEXT
         }

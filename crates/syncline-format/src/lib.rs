@@ -9,11 +9,14 @@ mod build;
 mod cell;
 mod compress;
 pub mod csv;
+mod encoding;
 mod error;
 mod infer;
 mod input;
+pub mod jsonl;
 mod part;
 mod schema;
+mod window;
 
 use std::io::Write;
 
@@ -21,9 +24,11 @@ use syncline_types::{Error, Result, TableSchema, codes};
 
 pub use cell::BinaryText;
 pub use compress::Compression;
-pub use csv::{CsvOptions, Encoding};
+pub use csv::CsvOptions;
+pub use encoding::Encoding;
 pub use infer::{Types, infer};
 pub use input::{Input, Source};
+pub use jsonl::JsonLinesOptions;
 pub use part::{BadRow, Limits, PartReader, PartWriter, Refusal, Rows, Step};
 pub use schema::{parse_schema, schema_text};
 
@@ -32,6 +37,8 @@ pub use schema::{parse_schema, schema_text};
 pub enum Format {
     /// Fields with a delimiter between them.
     Csv(CsvOptions),
+    /// One JSON object a line.
+    JsonLines(JsonLinesOptions),
 }
 
 impl Format {
@@ -39,6 +46,7 @@ impl Format {
     pub fn name(&self) -> &'static str {
         match self {
             Format::Csv(_) => "csv",
+            Format::JsonLines(_) => "jsonl",
         }
     }
 }
@@ -54,20 +62,19 @@ pub fn writer<W: Write + Send + 'static>(
     name: &str,
     out: W,
 ) -> Result<Box<dyn PartWriter<W>>> {
-    match format {
-        Format::Csv(options) => {
-            let out = compress::encoder(compression, name, out)?;
-            Ok(Box::new(csv::write::Writer::new(options, schema, out)?))
-        }
-    }
+    let out = compress::encoder(compression, name, out)?;
+    Ok(match format {
+        Format::Csv(options) => Box::new(csv::write::Writer::new(options, schema, out)?),
+        Format::JsonLines(options) => Box::new(jsonl::write::Writer::new(options, schema, out)?),
+    })
 }
 
 /// Begins to read the columns `wanted` of a part whose rows have `schema`, in the order asked for.
 ///
 /// # Errors
 /// [`codes::BAD_VALUE`] for options that do not go together, [`codes::UNKNOWN_COLUMN`] for a column
-/// that the schema lacks. Whether the file itself is what it should be shows at the first
-/// [`PartReader::next`].
+/// that the schema lacks, and whatever the file's first bytes fail with. Whether the rest is what it
+/// should be shows in [`PartReader::next`].
 pub fn reader(
     format: &Format,
     compression: Compression,
@@ -76,12 +83,13 @@ pub fn reader(
     input: Input,
 ) -> Result<Box<dyn PartReader>> {
     let indexes = schema.indexes(wanted)?;
-    match format {
-        Format::Csv(options) => {
-            let (name, read) = input.open(compression)?;
-            Ok(Box::new(csv::read::Reader::new(options, schema, &indexes, &name, read)?))
+    let (name, read) = input.open(compression)?;
+    Ok(match format {
+        Format::Csv(options) => Box::new(csv::read::Reader::new(options, schema, &indexes, &name, read)?),
+        Format::JsonLines(options) => {
+            Box::new(jsonl::read::Reader::new(options, schema, &indexes, &name, read)?)
         }
-    }
+    })
 }
 
 /// The error for an option that has a value it cannot have.

@@ -4,13 +4,14 @@ use syncline_types::Result;
 
 use super::{
     CsvOptions,
-    encoding::utf8,
     read::{RECORD_BYTES_MAX, check_closed, check_record, read_header, resolved, too_wide},
     scan::{Found, Scanner},
     unnamed,
 };
 use crate::{
-    Compression, Input, error,
+    Compression, Input,
+    encoding::utf8,
+    error,
     infer::{Columns, Evidence, Types},
 };
 

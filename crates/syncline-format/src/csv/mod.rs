@@ -4,7 +4,6 @@
 //! NULL and the empty text apart in both directions, and reads `COPY ... CSV` of PostgreSQL as it is.
 //! For `SELECT ... INTO OUTFILE` of MySQL the marker is `\N` and `backslash` is to be set.
 
-mod encoding;
 pub(crate) mod infer;
 pub(crate) mod read;
 pub(crate) mod scan;
@@ -12,9 +11,7 @@ pub(crate) mod write;
 
 use syncline_types::{Error, Result, codes};
 
-use crate::{BinaryText, bad_option};
-
-pub use encoding::Encoding;
+use crate::{BinaryText, Encoding, bad_option};
 
 /// How a CSV file is written.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,16 +5,16 @@ use std::io::Read;
 use syncline_types::{Error, Result, TableSchema, codes};
 
 use super::{
-    CsvOptions,
-    encoding::utf8,
-    header_names,
-    scan::{BUFFER_BYTES, Field, Flaw, Found, Scanner, unescape},
+    CsvOptions, header_names,
+    scan::{Field, Flaw, Found, Scanner, unescape},
 };
 use crate::{
     build::{Building, Shape},
     cell::{self, Misfit},
+    encoding::utf8,
     error,
     part::{Limits, PartReader, Step},
+    window::WINDOW_BYTES,
 };
 
 /// The widest record that is read. An unclosed quote would otherwise take in all that follows.
@@ -116,16 +116,16 @@ impl Reader {
             let first = batch.records() == 0;
             // A record can become as many bytes of text as it has, besides those of its buffer.
             let allowed =
-                if first { (limits.bytes + BUFFER_BYTES as u64).saturating_sub(fixed) / 2 } else { 0 };
+                if first { (limits.bytes + WINDOW_BYTES as u64).saturating_sub(fixed) / 2 } else { 0 };
             match self.advance(usize::try_from(allowed).unwrap_or(usize::MAX), layout.fields)? {
                 Found::End => return Ok(first.then_some(Step::End)),
                 Found::TooWide if !first => return Ok(None),
                 Found::TooWide => {
-                    let twice = 2 * (self.scanner.excess_bytes() + BUFFER_BYTES as u64);
+                    let twice = 2 * (self.scanner.excess_bytes() + WINDOW_BYTES as u64);
                     if twice > RECORD_BYTES_MAX {
                         return Err(too_wide(&self.scanner, &self.shape.file));
                     }
-                    return Ok(Some(Step::Needs(fixed + 2 * twice - BUFFER_BYTES as u64)));
+                    return Ok(Some(Step::Needs(fixed + 2 * twice - WINDOW_BYTES as u64)));
                 }
                 Found::Record => {}
             }
@@ -284,7 +284,7 @@ pub(crate) fn resolved<'a>(
         return Ok(raw);
     }
     scratch.clear();
-    scratch.shrink_to(BUFFER_BYTES);
+    scratch.shrink_to(WINDOW_BYTES);
     unescape(raw.as_bytes(), options.quote, options.backslash, scratch);
     // Only ASCII is taken out and put in, so this cannot fail.
     std::str::from_utf8(scratch).map_err(|_| Misfit("no text"))

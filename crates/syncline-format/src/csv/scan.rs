@@ -12,20 +12,11 @@ use std::{
 use memchr::{memchr, memchr_iter, memchr2};
 
 use super::CsvOptions;
-
-/// The buffer that records normally lie in; a wider record makes it grow for as long as it is there.
-pub(crate) const BUFFER_BYTES: usize = 256 << 10;
+use crate::window::{WINDOW_BYTES, Window};
 
 /// Records of a CSV text, one at a time.
 pub(crate) struct Scanner<R> {
-    input: R,
-    /// Bytes from the input; the first `filled` of them are real.
-    buffer: Vec<u8>,
-    filled: usize,
-    ended: bool,
-    /// Where the current record begins, and how far it has been looked at.
-    start: usize,
-    at: usize,
+    window: Window<R>,
     /// Where the current record's line end begins, once it is complete.
     complete: Option<usize>,
     state: State,
@@ -124,12 +115,7 @@ impl<R: Read> Scanner<R> {
             classes[usize::from(b'\\')] = Class::Backslash;
         }
         Scanner {
-            input,
-            buffer: vec![0; BUFFER_BYTES],
-            filled: 0,
-            ended: false,
-            start: 0,
-            at: 0,
+            window: Window::new(input),
             complete: None,
             state: State::FieldStart,
             field: Field::default(),
@@ -145,17 +131,17 @@ impl<R: Read> Scanner<R> {
     }
 
     /// Finds the next record's end, or comes back to one that has not been consumed. The buffer does
-    /// not grow beyond `bytes_max`, or [`BUFFER_BYTES`] if that is more.
+    /// not grow beyond `bytes_max`, or [`WINDOW_BYTES`] if that is more.
     pub(crate) fn advance(&mut self, bytes_max: usize) -> io::Result<Found> {
         while self.complete.is_none() {
             if self.scan() {
                 break;
             }
-            if !self.ended {
-                if !self.fill(bytes_max.max(BUFFER_BYTES))? {
+            if !self.window.ended {
+                if !self.window.fill(bytes_max.max(WINDOW_BYTES))? {
                     return Ok(Found::TooWide);
                 }
-            } else if self.state == State::FieldStart && self.start == self.filled {
+            } else if self.state == State::FieldStart && self.window.start == self.window.filled {
                 return Ok(Found::End);
             } else {
                 self.end_of_input();
@@ -166,8 +152,8 @@ impl<R: Read> Scanner<R> {
 
     /// The record that [`Scanner::advance`] found, without its line end.
     pub(crate) fn record(&self) -> &[u8] {
-        let end = self.complete.unwrap_or(self.at);
-        self.buffer.get(self.start..end).unwrap_or_default()
+        let end = self.complete.unwrap_or(self.window.at);
+        self.window.bytes().get(self.window.start..end).unwrap_or_default()
     }
 
     pub(crate) fn fields(&self) -> &[Field] {
@@ -180,7 +166,7 @@ impl<R: Read> Scanner<R> {
 
     /// Whether the record is an empty line.
     pub(crate) fn is_blank(&self) -> bool {
-        self.complete == Some(self.start)
+        self.complete == Some(self.window.start)
     }
 
     /// The line that the record begins in.
@@ -195,26 +181,18 @@ impl<R: Read> Scanner<R> {
 
     /// Bytes that the buffer has beyond its usual size.
     pub(crate) fn excess_bytes(&self) -> u64 {
-        (self.buffer.len() - BUFFER_BYTES) as u64
+        self.window.excess_bytes()
     }
 
     /// Goes on behind the record.
     pub(crate) fn consume(&mut self) {
         self.line += self.lines_inside + 1;
-        self.start = self.at;
+        self.window.consume();
         self.complete = None;
         self.state = State::FieldStart;
         self.fields.clear();
         self.flaw = None;
         self.lines_inside = 0;
-        let rest = self.filled - self.start;
-        if self.buffer.len() > BUFFER_BYTES && rest <= BUFFER_BYTES {
-            // A wide record does not keep its memory.
-            let mut buffer = vec![0; BUFFER_BYTES];
-            buffer[..rest].copy_from_slice(&self.buffer[self.start..self.filled]);
-            self.buffer = buffer;
-            (self.start, self.at, self.filled) = (0, 0, rest);
-        }
     }
 
     /// Looks on from `at`; true once the record is complete.
@@ -222,12 +200,12 @@ impl<R: Read> Scanner<R> {
         loop {
             match self.state {
                 State::FieldStart => {
-                    let Some(byte) = self.byte(self.at) else { return false };
-                    self.field = Field { start: self.at - self.start, ..Field::default() };
+                    let Some(byte) = self.window.byte(self.window.at) else { return false };
+                    self.field = Field { start: self.window.at - self.window.start, ..Field::default() };
                     if byte == self.quote {
                         self.field.quoted = true;
                         self.field.start += 1;
-                        self.at += 1;
+                        self.window.at += 1;
                         self.state = State::Quoted;
                     } else {
                         self.state = State::Plain;
@@ -244,7 +222,7 @@ impl<R: Read> Scanner<R> {
                     }
                 }
                 State::AfterQuote => {
-                    let Some(byte) = self.byte(self.at) else { return false };
+                    let Some(byte) = self.window.byte(self.window.at) else { return false };
                     let class = self.classes[usize::from(byte)];
                     if !matches!(class, Class::Delimiter | Class::Lf | Class::Cr) {
                         self.flawed(Flaw::AfterQuote);
@@ -255,10 +233,6 @@ impl<R: Read> Scanner<R> {
         }
     }
 
-    fn byte(&self, at: usize) -> Option<u8> {
-        self.buffer.get(at).copied().filter(|_| at < self.filled)
-    }
-
     /// The first of several flaws is told.
     fn flawed(&mut self, flaw: Flaw) {
         self.flaw.get_or_insert(flaw);
@@ -267,39 +241,39 @@ impl<R: Read> Scanner<R> {
     /// Looks on in a field without quotes, or behind its closing one: true at the record's end, false
     /// behind a delimiter or something odd, `None` when more bytes are needed.
     fn scan_plain(&mut self) -> Option<bool> {
-        let rest = &self.buffer[self.at..self.filled];
+        let rest = self.window.rest();
         let length = rest.iter().position(|byte| self.classes[usize::from(*byte)] != Class::Ordinary);
         let Some(length) = length else {
-            self.at = self.filled;
+            self.window.at = self.window.filled;
             return None;
         };
-        self.at += length;
-        match self.classes[usize::from(self.buffer[self.at])] {
+        self.window.at += length;
+        match self.classes[usize::from(self.window.rest()[0])] {
             Class::Delimiter => {
                 self.end_field();
-                self.at += 1;
+                self.window.at += 1;
                 self.state = State::FieldStart;
                 Some(false)
             }
             Class::Lf if self.ending == Some(Ending::Cr) => {
                 self.flawed(Flaw::LineEnd);
-                self.at += 1;
+                self.window.at += 1;
                 Some(false)
             }
             Class::Lf => Some(self.end_record(Ending::Lf, 1)),
-            Class::Cr => match self.byte(self.at + 1) {
-                None if !self.ended => None,
+            Class::Cr => match self.window.byte(self.window.at + 1) {
+                None if !self.window.ended => None,
                 Some(b'\n') => Some(self.end_record(Ending::CrLf, 2)),
                 _ if matches!(self.ending, None | Some(Ending::Cr)) => Some(self.end_record(Ending::Cr, 1)),
                 _ => {
                     self.flawed(Flaw::LineEnd);
-                    self.at += 1;
+                    self.window.at += 1;
                     Some(false)
                 }
             },
             Class::Quote => {
                 self.flawed(Flaw::StrayQuote);
-                self.at += 1;
+                self.window.at += 1;
                 Some(false)
             }
             Class::Backslash => self.scan_backslash().then_some(false),
@@ -309,24 +283,24 @@ impl<R: Read> Scanner<R> {
 
     /// Looks on inside quotes; false when more bytes are needed.
     fn scan_quoted(&mut self) -> bool {
-        let rest = &self.buffer[self.at..self.filled];
+        let rest = self.window.rest();
         let found = if self.backslash { memchr2(self.quote, b'\\', rest) } else { memchr(self.quote, rest) };
         let passed = &rest[..found.unwrap_or(rest.len())];
         let line_end = if self.ending == Some(Ending::Cr) { b'\r' } else { b'\n' };
         self.lines_inside += memchr_iter(line_end, passed).count() as u64;
-        self.at += passed.len();
-        match (found, self.byte(self.at), self.byte(self.at + 1)) {
+        self.window.at += passed.len();
+        match (found, self.window.byte(self.window.at), self.window.byte(self.window.at + 1)) {
             (None, ..) => false,
             (_, Some(b'\\'), _) if self.backslash => self.scan_backslash(),
-            (_, _, None) if !self.ended => false,
+            (_, _, None) if !self.window.ended => false,
             (_, _, Some(next)) if next == self.quote => {
                 self.field.escaped = true;
-                self.at += 2;
+                self.window.at += 2;
                 true
             }
             _ => {
-                self.field.end = self.at - self.start;
-                self.at += 1;
+                self.field.end = self.window.at - self.window.start;
+                self.window.at += 1;
                 self.state = State::AfterQuote;
                 true
             }
@@ -335,22 +309,22 @@ impl<R: Read> Scanner<R> {
 
     /// Passes a backslash and what it escapes; false when more bytes are needed.
     fn scan_backslash(&mut self) -> bool {
-        let Some(next) = self.byte(self.at + 1) else {
-            if self.ended {
+        let Some(next) = self.window.byte(self.window.at + 1) else {
+            if self.window.ended {
                 self.flawed(Flaw::Backslash);
-                self.at += 1;
+                self.window.at += 1;
             }
             return false;
         };
         self.field.escaped = true;
         self.lines_inside += u64::from(next == b'\n');
-        self.at += 2;
+        self.window.at += 2;
         true
     }
 
     fn end_field(&mut self) {
         if !self.field.quoted {
-            self.field.end = self.at - self.start;
+            self.field.end = self.window.at - self.window.start;
         }
         self.fields.push(self.field);
     }
@@ -361,8 +335,8 @@ impl<R: Read> Scanner<R> {
             self.flawed(Flaw::LineEnd);
         }
         self.end_field();
-        self.complete = Some(self.at);
-        self.at += length;
+        self.complete = Some(self.window.at);
+        self.window.at += length;
         true
     }
 
@@ -370,40 +344,17 @@ impl<R: Read> Scanner<R> {
     fn end_of_input(&mut self) {
         match self.state {
             // Behind a delimiter there is one more field.
-            State::FieldStart => self.field = Field { start: self.at - self.start, ..Field::default() },
+            State::FieldStart => {
+                self.field = Field { start: self.window.at - self.window.start, ..Field::default() }
+            }
             State::Quoted => {
                 self.flawed(Flaw::Unterminated);
-                self.field.end = self.at - self.start;
+                self.field.end = self.window.at - self.window.start;
             }
             State::Plain | State::AfterQuote => {}
         }
         self.end_field();
-        self.complete = Some(self.at);
-    }
-
-    /// Gets more bytes; false when the record already fills `bytes_max`.
-    fn fill(&mut self, bytes_max: usize) -> io::Result<bool> {
-        if self.filled == self.buffer.len() {
-            if self.start > 0 {
-                self.buffer.copy_within(self.start..self.filled, 0);
-                self.filled -= self.start;
-                self.at -= self.start;
-                self.start = 0;
-            } else if self.buffer.len().saturating_mul(2) <= bytes_max {
-                self.buffer.resize(self.buffer.len() * 2, 0);
-            } else {
-                return Ok(false);
-            }
-        }
-        let count = loop {
-            match self.input.read(&mut self.buffer[self.filled..]) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => break other?,
-            }
-        };
-        self.filled += count;
-        self.ended = count == 0;
-        Ok(true)
+        self.complete = Some(self.window.at);
     }
 }
 
