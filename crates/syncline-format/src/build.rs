@@ -20,24 +20,35 @@ pub(crate) struct Shape {
     /// As the file is called, without quotes.
     pub(crate) file: String,
     pub(crate) columns: Vec<Column>,
+    /// What records are counted by: lines or rows.
+    unit: &'static str,
     arrow: Arc<Schema>,
     /// Bytes of a row beside its texts.
     pub(crate) fixed_bytes: u64,
 }
 
 impl Shape {
-    /// For the columns of `schema` with these positions.
-    pub(crate) fn new(file: &str, schema: &TableSchema, indexes: &[usize]) -> Self {
+    /// For the columns of `schema` with these positions, in a file of lines.
+    pub(crate) fn lines(file: &str, schema: &TableSchema, indexes: &[usize]) -> Self {
+        Shape::new(file, schema, indexes, "line")
+    }
+
+    /// The same, in a file of rows.
+    pub(crate) fn rows(file: &str, schema: &TableSchema, indexes: &[usize]) -> Self {
+        Shape::new(file, schema, indexes, "row")
+    }
+
+    fn new(file: &str, schema: &TableSchema, indexes: &[usize], unit: &'static str) -> Self {
         let columns: Vec<Column> =
             indexes.iter().filter_map(|index| schema.columns.get(*index).cloned()).collect();
         let arrow = TableSchema::new(schema.dialect.clone(), columns.clone()).arrow();
         let fixed_bytes = columns.iter().map(|column| cell::fixed_width(column.logical)).sum();
-        Shape { file: file.to_owned(), columns, arrow, fixed_bytes }
+        Shape { file: file.to_owned(), columns, unit, arrow, fixed_bytes }
     }
 
     /// The error for a record that cannot be read.
     pub(crate) fn bad(&self, line: u64, reason: impl std::fmt::Display) -> Error {
-        Error::new(&codes::VALUE_UNREADABLE, "read", format!("line {line} of `{}`", self.file))
+        Error::new(&codes::VALUE_UNREADABLE, "read", format!("{} {line} of `{}`", self.unit, self.file))
             .because(reason)
     }
 

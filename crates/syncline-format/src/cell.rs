@@ -251,7 +251,7 @@ fn two(tens: u8, ones: u8) -> Option<u32> {
 }
 
 /// A target would round the digits that the type does not have.
-fn in_precision(micros: i64, logical: LogicalType) -> Result<i64, Misfit> {
+pub(crate) fn in_precision(micros: i64, logical: LogicalType) -> Result<i64, Misfit> {
     let (LogicalType::Time { precision } | LogicalType::Timestamp { precision, .. }) = logical else {
         return Ok(micros);
     };

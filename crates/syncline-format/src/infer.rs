@@ -5,7 +5,7 @@
 
 use syncline_types::{Column, Error, LogicalType, Result, TableSchema, civil, codes};
 
-use crate::{Compression, Format, Input, csv, jsonl};
+use crate::{Compression, Format, Input, csv, jsonl, parquet};
 
 /// Where the types of a file come from that has no schema.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,7 +17,8 @@ pub enum Types {
     Text,
 }
 
-/// The schema of files that belong together. All columns are nullable, and there is no key.
+/// The schema of files that belong together: ours where the files hold it, else one without a key whose
+/// columns are nullable wherever the format does not say otherwise.
 ///
 /// # Errors
 /// When a file cannot be read, is empty of columns, or has other columns than the first.
@@ -28,28 +29,34 @@ pub fn infer(
     inputs: impl IntoIterator<Item = Result<Input>>,
 ) -> Result<TableSchema> {
     let mut columns: Option<Columns> = None;
-    for input in inputs {
-        let input = input?;
-        let found = match format {
-            Format::Csv(options) => csv::infer::columns(options, compression, types, input)?,
-            Format::JsonLines(_) => jsonl::infer::columns(compression, types, input)?,
-        };
+    let mut add = |found: Option<Columns>| {
         match (&mut columns, found) {
             (_, None) => {}
             (None, Some(found)) => columns = Some(found),
             (Some(columns), Some(found)) => columns.merge(&found)?,
         }
-    }
-    let Some(columns) = columns else {
-        return Err(Error::new(
-            &codes::NEEDS_DECISION,
-            "find the columns of",
-            format!("{} files", format.name()),
-        )
-        .because("they are all empty")
-        .hint("Put a file with a header or a row there"));
+        Ok(())
     };
+    let mut inputs = inputs.into_iter();
+    match format {
+        Format::Csv(options) => {
+            inputs.try_for_each(|input| add(csv::infer::columns(options, compression, types, input?)?))?;
+        }
+        Format::JsonLines(_) => {
+            inputs.try_for_each(|input| add(jsonl::infer::columns(compression, types, input?)?))?;
+        }
+        Format::Parquet(_) => {
+            return parquet::infer::schema(compression, types, inputs)?.ok_or_else(|| all_empty(format));
+        }
+    }
+    let columns = columns.ok_or_else(|| all_empty(format))?;
     Ok(TableSchema::new(format.name(), columns.found.iter().map(Evidence::column).collect()))
+}
+
+fn all_empty(format: &Format) -> Error {
+    Error::new(&codes::NEEDS_DECISION, "find the columns of", format!("{} files", format.name()))
+        .because("they are all empty, or there is none")
+        .hint("Put a file with columns there")
 }
 
 /// What the columns of one file, or of several, look like.

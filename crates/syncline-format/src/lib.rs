@@ -14,6 +14,7 @@ mod error;
 mod infer;
 mod input;
 pub mod jsonl;
+pub mod parquet;
 mod part;
 mod schema;
 mod window;
@@ -29,6 +30,7 @@ pub use encoding::Encoding;
 pub use infer::{Types, infer};
 pub use input::{Input, Source};
 pub use jsonl::JsonLinesOptions;
+pub use parquet::ParquetOptions;
 pub use part::{BadRow, Limits, PartReader, PartWriter, Refusal, Rows, Step};
 pub use schema::{parse_schema, schema_text};
 
@@ -39,6 +41,8 @@ pub enum Format {
     Csv(CsvOptions),
     /// One JSON object a line.
     JsonLines(JsonLinesOptions),
+    /// Columns in row groups.
+    Parquet(ParquetOptions),
 }
 
 impl Format {
@@ -47,6 +51,7 @@ impl Format {
         match self {
             Format::Csv(_) => "csv",
             Format::JsonLines(_) => "jsonl",
+            Format::Parquet(_) => "parquet",
         }
     }
 }
@@ -62,10 +67,14 @@ pub fn writer<W: Write + Send + 'static>(
     name: &str,
     out: W,
 ) -> Result<Box<dyn PartWriter<W>>> {
-    let out = compress::encoder(compression, name, out)?;
+    let encoder = |out| compress::encoder(compression, name, out);
     Ok(match format {
-        Format::Csv(options) => Box::new(csv::write::Writer::new(options, schema, out)?),
-        Format::JsonLines(options) => Box::new(jsonl::write::Writer::new(options, schema, out)?),
+        Format::Csv(options) => Box::new(csv::write::Writer::new(options, schema, encoder(out)?)?),
+        Format::JsonLines(options) => Box::new(jsonl::write::Writer::new(options, schema, encoder(out)?)?),
+        Format::Parquet(_) if compression != Compression::None => {
+            return Err(bad_option("compression", "Parquet compresses inside its files, by its own option"));
+        }
+        Format::Parquet(options) => Box::new(parquet::write::Writer::new(options, schema, name, out)?),
     })
 }
 
@@ -83,12 +92,16 @@ pub fn reader(
     input: Input,
 ) -> Result<Box<dyn PartReader>> {
     let indexes = schema.indexes(wanted)?;
-    let (name, read) = input.open(compression)?;
     Ok(match format {
-        Format::Csv(options) => Box::new(csv::read::Reader::new(options, schema, &indexes, &name, read)?),
+        Format::Csv(options) => {
+            let (name, read) = input.open(compression)?;
+            Box::new(csv::read::Reader::new(options, schema, &indexes, &name, read)?)
+        }
         Format::JsonLines(options) => {
+            let (name, read) = input.open(compression)?;
             Box::new(jsonl::read::Reader::new(options, schema, &indexes, &name, read)?)
         }
+        Format::Parquet(_) => Box::new(parquet::read::Reader::new(schema, &indexes, compression, input)?),
     })
 }
 

@@ -60,7 +60,7 @@ impl Reader {
         Ok(Reader {
             scanner: Scanner::new(text, options),
             options: options.clone(),
-            shape: Shape::new(file, schema, indexes),
+            shape: Shape::lines(file, schema, indexes),
             names: schema.columns.iter().map(|column| column.name.clone()).collect(),
             layout,
             records: 0,

@@ -84,7 +84,7 @@ impl Reader {
             scratch: vec![],
             open: vec![],
         };
-        let shape = Shape::new(file, schema, indexes);
+        let shape = Shape::lines(file, schema, indexes);
         Ok(Reader { lines: Lines::new(text), decoder, shape, records: 0, failed: None })
     }
 
