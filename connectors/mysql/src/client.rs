@@ -22,10 +22,7 @@ use syncline_connect::{Context, Finding, Report};
 use syncline_types::{Error, Result, codes};
 
 #[expect(unused_imports, reason = "for the sink, which uses the rest of the client")]
-pub(crate) use self::{
-    load::Load,
-    statement::{Param, Statement},
-};
+pub(crate) use self::{load::Load, statement::Param};
 use self::{
     login::log_in,
     packet::{Answer, is_end, text_row},
@@ -34,9 +31,11 @@ use self::{
     wire::Wire,
 };
 pub(crate) use self::{
-    packet::Outcome,
+    packet::{Outcome, lenenc},
     second::Patience,
     server::{Family, Server},
+    statement::{ColumnDefinition, Statement},
+    wire::Front,
 };
 use crate::{
     config::{MysqlConfig, Tls},
@@ -69,6 +68,8 @@ enum State {
     Ready,
     /// An answer is to come. When nobody waits for it any more, nobody can tell it from the next.
     Busy,
+    /// Rows are to come, of which each can be told from the end.
+    Rows,
     /// The server waits for a file.
     Loading,
 }

@@ -4,12 +4,15 @@
 
 mod client;
 mod config;
+mod decode;
 mod dialect;
 mod error;
+mod schema;
+mod snapshot;
 mod types;
 
 use async_trait::async_trait;
-use syncline_connect::{Capabilities, Connector, Context, Report, Sink, Source};
+use syncline_connect::{Capabilities, Connector, Context, Report, Sink, SnapshotCapability, Source};
 use syncline_types::{Error, Result, codes};
 
 pub use config::{MysqlConfig, Tinyint1, Tls, ZeroDates};
@@ -24,14 +27,17 @@ impl Connector for Mysql {
     const NAME: &'static str = "mysql";
     const SCHEMES: &'static [&'static str] = &["mysql", "mariadb"];
     const DOCS: &'static str = include_str!("../README.md");
-    const CAPABILITIES: Capabilities = Capabilities { snapshot: None, sink: None };
+    const CAPABILITIES: Capabilities = Capabilities {
+        snapshot: Some(SnapshotCapability { chunks: true, resume: true, exact: true, digest: false }),
+        sink: None,
+    };
 
     async fn check(config: MysqlConfig, cx: Context) -> Result<Report> {
         client::check(config, cx).await
     }
 
-    async fn source(config: MysqlConfig, _: Context) -> Result<Box<dyn Source>> {
-        Err(Error::new(&codes::UNSUPPORTED, "read from", config.place()))
+    async fn source(config: MysqlConfig, cx: Context) -> Result<Box<dyn Source>> {
+        Ok(Box::new(snapshot::MysqlSource::open(config, cx).await?))
     }
 
     async fn sink(config: MysqlConfig, _: Context) -> Result<Box<dyn Sink>> {

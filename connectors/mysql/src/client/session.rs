@@ -12,7 +12,7 @@ const SETTINGS: &str = "SET SESSION time_zone = '+00:00', \
     sql_big_selects = 1, sql_select_limit = 18446744073709551615, \
     net_write_timeout = 604800, net_read_timeout = 604800, wait_timeout = 604800";
 
-const OF_MYSQL: &str = "SET SESSION max_execution_time = 0";
+const OF_MYSQL: &str = "SET SESSION max_execution_time = 0, information_schema_stats_expiry = 0";
 
 const OF_MARIADB: &str = "SET SESSION max_statement_time = 0, idle_transaction_timeout = 0, \
     idle_readonly_transaction_timeout = 0, idle_write_transaction_timeout = 0, \

@@ -1,12 +1,13 @@
 //! Prepared statements, whose parameters and rows are in binary.
 
-use mysql_common::{constants::ColumnType, packets::Column};
+use mysql_common::constants::ColumnType;
+pub(crate) use mysql_common::packets::Column as ColumnDefinition;
 use syncline_types::{Error, Result, codes};
 
 use super::{
     Client, Outcome, Patience, State,
     packet::{self, Answer, is_end},
-    wire::Wire,
+    wire::{Front, Wire},
 };
 use crate::error::{from_io, from_server};
 
@@ -97,7 +98,7 @@ impl Client {
         statement: &Statement,
         operation: &str,
         object: &str,
-    ) -> Result<Vec<Column>> {
+    ) -> Result<Vec<ColumnDefinition>> {
         self.begin(statement, &[], operation, object).await?;
         let Answer::Columns(count) = self.answer(Patience::Long, operation, object).await? else {
             return Err(Error::new(&codes::BROKEN_INVARIANT, operation, object)
@@ -110,7 +111,59 @@ impl Client {
         }
         self.end_of_columns(operation, object).await?;
         self.wire.set_room(true);
+        self.state = State::Rows;
         Ok(columns)
+    }
+
+    /// Receives more of the rows. Being cancelled loses nothing.
+    pub(crate) async fn fill(&mut self, patience: Patience, operation: &str, object: &str) -> Result<()> {
+        let Client { wire, beside, .. } = self;
+        let filled = beside.wait(patience, operation, object, wire.fill()).await?;
+        filled.map_err(|error| {
+            self.state = State::Busy;
+            from_io(&error, operation, object)
+        })
+    }
+
+    /// Whether the next who wants it can have it, after [`Client::stop_rows`].
+    pub(crate) fn may_recover(&self) -> bool {
+        matches!(self.state, State::Ready | State::Rows)
+    }
+
+    /// Ends a reading that somebody has left. The transaction goes on.
+    pub(crate) async fn stop_rows(&mut self) -> Result<()> {
+        if self.state != State::Rows {
+            return Ok(());
+        }
+        let operation = "stop reading";
+        let place = self.config().place();
+        self.beside.interrupt(&place).await?;
+        loop {
+            match self.wire.front().map_err(|error| from_io(&error, operation, &place))? {
+                Front::Nothing => self.fill(Patience::Quick, operation, &place).await?,
+                Front::Large(length) => {
+                    let room = length.map_or(u64::MAX, |length| length as u64);
+                    let _memory = self.cx().memory().reserve(room).await;
+                    while self.wire.front().is_ok_and(|front| front != Front::Payload) {
+                        if matches!(self.wire.front(), Ok(Front::Large(_))) {
+                            self.wire.take_large();
+                        } else {
+                            self.fill(Patience::Quick, operation, &place).await?;
+                        }
+                    }
+                    self.wire.advance();
+                }
+                Front::Payload => match self.end_rows(operation, &place) {
+                    None => self.wire.advance(),
+                    // That it was interrupted is what was wanted.
+                    Some(_) if self.state == State::Ready => break,
+                    Some(ended) => return ended,
+                },
+            }
+        }
+        // Should the word to stop have come too late for the rows, it may end the next statement.
+        let _ = self.run("DO 0", operation, &place).await;
+        if self.state == State::Ready { Ok(()) } else { Err(from_io(&packet::garbled(), operation, &place)) }
     }
 
     /// The packets of the rows that are being read.
@@ -127,9 +180,15 @@ impl Client {
             _ if is_end(packet) => Ok(()),
             _ => match packet::error(packet) {
                 Ok(Some(error)) => Err(from_server(&error, operation, object)),
-                // It stays busy: what follows is not known.
-                Ok(None) => return Some(Err(from_io(&packet::garbled(), operation, object))),
-                Err(error) => return Some(Err(from_io(&error, operation, object))),
+                // What follows is not known.
+                Ok(None) => {
+                    self.state = State::Busy;
+                    return Some(Err(from_io(&packet::garbled(), operation, object)));
+                }
+                Err(error) => {
+                    self.state = State::Busy;
+                    return Some(Err(from_io(&error, operation, object)));
+                }
             },
         };
         self.wire.advance();

@@ -1,0 +1,194 @@
+//! Reading: connections that began at one point, splits by ranges of the key, rows by the binary
+//! protocol.
+
+mod edge;
+mod inspect;
+mod pool;
+mod read_sql;
+mod reader;
+mod splitter;
+mod take;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use syncline_connect::{
+    Context, Digest, Edge, Finding, Read, Reader, Selection, Session, Source, SplitOrder, Splitter, Stream,
+};
+use syncline_types::{Comparison, Error, LogicalType, Position, Predicate, Result, Split, codes};
+use tokio::sync::Mutex;
+
+use self::{
+    pool::Pool,
+    read_sql::ReadSql,
+    reader::MysqlReader,
+    splitter::{KeySplitter, WholeSplitter},
+    take::Way,
+};
+use crate::{
+    client::{Client, Family, connect},
+    config::{MysqlConfig, ZeroDates},
+    schema::{describe, find, list},
+    types::Meaning,
+};
+
+/// MySQL or MariaDB as a source.
+pub(crate) struct MysqlSource {
+    config: Arc<MysqlConfig>,
+    cx: Context,
+    /// For questions between runs; one at a time.
+    client: Mutex<Client>,
+    meaning: Meaning,
+}
+
+impl MysqlSource {
+    pub(crate) async fn open(config: MysqlConfig, cx: Context) -> Result<Self> {
+        let config = Arc::new(config);
+        let client = connect(&config, &cx).await?;
+        let meaning = Meaning::new(client.server.family, &config);
+        Ok(MysqlSource { config, cx, client: Mutex::new(client), meaning })
+    }
+
+    /// The connection for questions: another one when the last has broken.
+    async fn client(&self) -> Result<tokio::sync::MutexGuard<'_, Client>> {
+        let mut client = self.client.lock().await;
+        if !client.is_usable() {
+            *client = connect(&self.config, &self.cx).await?;
+        }
+        Ok(client)
+    }
+}
+
+#[async_trait]
+impl Source for MysqlSource {
+    async fn discover(&self, selection: &Selection) -> Result<Vec<Stream>> {
+        let mut client = self.client().await?;
+        let listed = list(&mut client, selection).await?;
+        let tables = describe(&mut client, listed, self.meaning).await?;
+        Ok(tables.iter().map(|table| table.stream(self.config.database())).collect())
+    }
+
+    /// Texts are left out: whether they are equal is the collation's. So are floats, which have no
+    /// exact constant, and dates where what is no day becomes NULL. A day that is none counts as NULL
+    /// to the server where the column is never NULL.
+    fn evaluates(&self, stream: &Stream, filter: &Predicate) -> bool {
+        use LogicalType as L;
+        let dates = |logical: LogicalType| matches!(logical, L::Date | L::Timestamp { .. });
+        let may_be_null = self.config.zero_dates == ZeroDates::Null;
+        match filter {
+            Predicate::And(parts) | Predicate::Or(parts) => {
+                parts.iter().all(|part| self.evaluates(stream, part))
+            }
+            Predicate::IsNull { column, .. } => stream.schema.column(column).is_some_and(|column| {
+                column.logical != L::Opaque && !(dates(column.logical) && (may_be_null || !column.nullable))
+            }),
+            Predicate::Compare { column, op, .. } => stream.schema.column(column).is_some_and(|column| {
+                let equality = matches!(op, Comparison::Equal | Comparison::NotEqual);
+                match column.logical {
+                    L::Bool => equality,
+                    L::Decimal { .. } => true,
+                    logical if dates(logical) => !may_be_null,
+                    logical => logical.is_integer(),
+                }
+            }),
+        }
+    }
+
+    async fn inspect(&self, reads: &[Arc<Read>]) -> Result<Vec<Finding>> {
+        let mut client = self.client().await?;
+        inspect::inspect(&mut client, reads).await
+    }
+
+    async fn begin(&self, reads: &[Arc<Read>], parallel: usize) -> Result<Box<dyn Session>> {
+        let mut client = self.client().await?;
+        for read in reads {
+            let name = &read.stream.name;
+            let listed = find(&mut client, name).await?.ok_or_else(|| {
+                Error::new(&codes::STREAM_MISSING, "read table", format!("`{name}`"))
+                    .because("it was there when the run was planned, and is no more")
+            })?;
+            let now = describe(&mut client, vec![listed], self.meaning).await?;
+            let now = now.first().map(|table| (table.schema(), table.order()));
+            let planned = |column: &String| read.stream.schema.column(column);
+            let same = now.as_ref().is_some_and(|(schema, order)| {
+                *order == read.stream.order
+                    && read.columns.iter().all(|name| schema.column(name) == planned(name))
+            });
+            if !same {
+                return Err(changed(name));
+            }
+        }
+        let tables = reads.iter().map(|read| read.stream.name.clone()).collect::<Vec<_>>();
+        let (clients, way) = take::take(&self.config, &self.cx, &tables, parallel.max(1)).await?;
+        Ok(Box::new(MysqlSession(Arc::new(Shared {
+            config: Arc::clone(&self.config),
+            cx: self.cx.clone(),
+            family: self.meaning.family,
+            pool: Pool::new(clients, self.config.place()),
+            way,
+        }))))
+    }
+
+    async fn edge(&self, stream: &Stream, column: &str) -> Result<Edge> {
+        let mut client = self.client().await?;
+        edge::edge(&mut client, stream, column).await
+    }
+
+    fn digest_method(&self, _: &Read) -> Option<String> {
+        None
+    }
+}
+
+fn changed(name: impl std::fmt::Display) -> Error {
+    Error::new(&codes::SCHEMA_CHANGED, "read table", format!("`{name}`"))
+        .because("it is not as it was when the run was planned")
+        .hint("Begin again, so that the run is planned with the table as it is now")
+}
+
+fn garbled() -> Error {
+    Error::new(&codes::BAD_BYTES, "read a split", "").because("it is not as it was written")
+}
+
+/// One snapshot, held by every connection of the pool.
+struct MysqlSession(Arc<Shared>);
+
+struct Shared {
+    config: Arc<MysqlConfig>,
+    cx: Context,
+    family: Family,
+    pool: Pool,
+    way: Way,
+}
+
+#[async_trait]
+impl Session for MysqlSession {
+    fn describe(&self) -> String {
+        self.0.way.to_string()
+    }
+
+    async fn splitter(&self, read: &Arc<Read>, last: Option<&Split>) -> Result<Box<dyn Splitter>> {
+        match read.stream.order {
+            SplitOrder::Key(_) => {
+                let shared = &self.0;
+                // Where a chunk ends is no part of the snapshot, and the pool is for readers.
+                let client = connect(&shared.config, &shared.cx).await?;
+                Ok(Box::new(KeySplitter::new(client, Arc::clone(read), last)))
+            }
+            SplitOrder::Place | SplitOrder::Part | SplitOrder::Whole => {
+                Ok(Box::new(WholeSplitter { done: last.is_some() }))
+            }
+        }
+    }
+
+    async fn open(&self, read: &Arc<Read>, split: &Split, at: Option<&Position>) -> Result<Box<dyn Reader>> {
+        let shared = &self.0;
+        let sql = ReadSql::new(read, split, at, shared.family)?;
+        let lease = shared.pool.lease().await?;
+        let zero_dates_null = shared.config.zero_dates == ZeroDates::Null;
+        Ok(Box::new(MysqlReader::open(lease, &shared.cx, &read.schema(), sql, zero_dates_null).await?))
+    }
+
+    async fn digest(&self, read: &Arc<Read>, _: &Split) -> Result<Digest> {
+        Err(Error::new(&codes::UNSUPPORTED, "compute a checksum of", format!("`{}`", read.stream.name)))
+    }
+}
