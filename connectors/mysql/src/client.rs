@@ -46,6 +46,7 @@ use crate::{
 pub(crate) type Rows = Vec<Vec<Option<String>>>;
 
 const QUERY: u8 = 0x03;
+const PING: u8 = 0x0E;
 
 /// An answer in texts is not longer than this: it is kept whole.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -130,9 +131,18 @@ impl Client {
         &self.beside.cx
     }
 
-    /// Whether it can take another command, as far as can be told without asking the server.
+    /// Whether it can take another command, as far as can be told without asking the server. One
+    /// that failed on the way cannot.
     pub(crate) fn is_usable(&self) -> bool {
         self.state == State::Ready
+    }
+
+    /// Whether the session is still there, as the server says.
+    pub(crate) async fn ping(&mut self, operation: &str, object: &str) -> Result<()> {
+        self.command(PING, &[], Patience::Quick, operation, object).await?;
+        self.receive(Patience::Quick, operation, object).await?;
+        self.state = State::Ready;
+        Ok(())
     }
 
     /// Runs a statement that is quick. Rows it may return are left out.

@@ -52,7 +52,7 @@ impl MysqlSource {
     /// The connection for questions: another one when the last has broken.
     async fn client(&self) -> Result<tokio::sync::MutexGuard<'_, Client>> {
         let mut client = self.client.lock().await;
-        if !client.is_usable() {
+        if client.ping("ask", &self.config.place()).await.is_err() {
             *client = connect(&self.config, &self.cx).await?;
         }
         Ok(client)

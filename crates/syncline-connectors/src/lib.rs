@@ -9,6 +9,8 @@ pub static ALL: &[&dyn AnyConnector] = &[
     &Erased::<syncline_blackhole::Blackhole>::new(),
     #[cfg(feature = "generate")]
     &Erased::<syncline_generate::Generate>::new(),
+    #[cfg(feature = "mysql")]
+    &Erased::<syncline_mysql::Mysql>::new(),
     #[cfg(feature = "postgres")]
     &Erased::<syncline_postgres::Postgres>::new(),
     #[cfg(feature = "sqlite")]

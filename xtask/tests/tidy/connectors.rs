@@ -18,16 +18,12 @@ const OTHER_FILE_NAMES: &[(&str, &str, &str)] = &[
     ("postgres", "numeric", "the binary form of numeric is used by decode and encode"),
 ];
 
-/// Connectors that cannot read or write anything yet, so that nobody is to find them.
-const UNLISTED: &[&str] = &["mysql"];
-
 const REGISTRY: &str = "crates/syncline-connectors";
 
 /// Connectors that are not a crate of the right name, have no page, or are not in the registry.
 pub(crate) fn unregistered(repository: &Repository) -> Vec<String> {
     let folders = repository.files.iter().filter_map(|file| file.path.strip_prefix("connectors/"));
-    let names = folders.filter_map(|path| Some(path.split_once('/')?.0));
-    let names: BTreeSet<&str> = names.filter(|name| !UNLISTED.contains(name)).collect();
+    let names: BTreeSet<&str> = folders.filter_map(|path| Some(path.split_once('/')?.0)).collect();
     let connectors: Vec<Connector<'_>> = names
         .into_iter()
         .map(|name| Connector {

@@ -130,13 +130,14 @@ impl Client {
         matches!(self.state, State::Ready | State::Rows)
     }
 
-    /// Ends a reading that somebody has left. The transaction goes on.
+    /// Ends a reading that somebody has left, and looks whether the session is still there. Its
+    /// transaction goes on.
     pub(crate) async fn stop_rows(&mut self) -> Result<()> {
-        if self.state != State::Rows {
-            return Ok(());
-        }
         let operation = "stop reading";
         let place = self.config().place();
+        if self.state != State::Rows {
+            return self.ping(operation, &place).await;
+        }
         self.beside.interrupt(&place).await?;
         loop {
             match self.wire.front().map_err(|error| from_io(&error, operation, &place))? {
