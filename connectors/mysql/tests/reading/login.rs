@@ -140,7 +140,7 @@ async fn a_server_that_asks_for_our_files_gets_none() {
         let (mut stream, _) = listener.accept().await.expect("somebody comes");
         let plugin = b"mysql_native_password\0";
         let greeting = [
-            b"\x0a9.9.9\0\x01\0\0\012345678\0\xff\xff\x2d\x02\0\xff\xff\x15".as_slice(),
+            b"\x0a9.9.9\0\x01\0\0\0abcdefgh\0\xff\xff\x2d\x02\0\xff\xff\x15".as_slice(),
             &[0; 10],
             b"123456789012\0",
             plugin,
