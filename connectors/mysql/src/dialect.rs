@@ -126,19 +126,9 @@ fn columns(schema: &TableSchema, key: &[String], values: &[String]) -> Option<Ve
     pairs
         .map(|(name, value)| {
             let column = schema.column(name)?;
-            Some((compared(column), Mysql.constant(column, value)?))
+            Some((Mysql.quote(name), Mysql.constant(column, value)?))
         })
         .collect()
-}
-
-/// A column as keys compare it. MariaDB has an order of its own for UUIDs, which is not that of
-/// their bytes, as everybody else has it.
-pub(crate) fn compared(column: &Column) -> String {
-    let name = Mysql.quote(&column.name);
-    match column.logical {
-        LogicalType::Uuid => format!("CAST({name} AS CHAR)"),
-        _ => name,
-    }
 }
 
 /// `a > 1 OR a = 1 AND (b > 2)`

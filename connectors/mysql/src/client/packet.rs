@@ -177,7 +177,20 @@ pub(crate) fn garbled() -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..90), first: u8) {
+            for packet in [bytes.clone(), [&[first], bytes.as_slice()].concat(), [&[10], bytes.as_slice()].concat()] {
+                let _ = (greeting(&packet), auth_switch(&packet), answer(&packet), ok(&packet));
+                let _ = (error(&packet), column(&packet), prepared(&packet), is_end(&packet));
+                let _ = (text_row(&packet, 3), lenenc(&packet));
+            }
+        }
+    }
 
     #[test]
     fn numbers_of_every_width() {

@@ -16,6 +16,9 @@ use crate::{config::MysqlConfig, error::unreachable};
 /// How long a statement may run before a second connection looks whether the server still works on it.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
+/// What a server is about that waits until we take its rows.
+const SENDING: &[&str] = &["Sending to client", "Writing to net"];
+
 /// How long to wait for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Patience {
@@ -23,6 +26,8 @@ pub(crate) enum Patience {
     Quick,
     /// As long as the server works on it.
     Long,
+    /// As long as the server looks for the next row, and is not the one who waits for us.
+    Rows,
 }
 
 /// What is known of a session without asking it.
@@ -46,22 +51,26 @@ impl Beside {
         if patience == Patience::Quick {
             return self.cx.deadline(operation, object, async { Ok(work.await) }).await;
         }
+        let pause = if patience == Patience::Rows { self.cx.idle_max() } else { LOOK_EVERY };
         let mut work = pin!(work);
         loop {
             tokio::select! {
                 done = &mut work => return Ok(done),
-                () = tokio::time::sleep(LOOK_EVERY) => self.look(operation, object).await?,
+                () = tokio::time::sleep(pause) => self.look(patience, operation, object).await?,
             }
         }
     }
 
     /// Whether the server still works for the session.
-    async fn look(&self, operation: &str, object: &str) -> Result<()> {
+    async fn look(&self, patience: Patience, operation: &str, object: &str) -> Result<()> {
         let sessions = self.second("SHOW PROCESSLIST", operation, object).await?;
-        // Number, user, host, database, and what it is doing.
+        // Number, user, host, database, command, seconds, and what it is about.
         let own = sessions.iter().find(|row| row.first().is_some_and(|id| *id == Some(self.session.clone())));
-        let reason = match own.map(|row| row.get(4).and_then(Option::as_deref)) {
-            Some(Some("Sleep")) => "the server is done with it, and its answer got lost",
+        let text = |at: usize| own.and_then(|row| row.get(at)?.as_deref()).unwrap_or_default();
+        let sends = SENDING.contains(&text(6));
+        let reason = match own {
+            Some(_) if text(4) == "Sleep" => "the server is done with it, and its answer got lost",
+            Some(_) if patience == Patience::Rows && sends => "what the server sends does not arrive",
             Some(_) => return Ok(()),
             None => "the server no longer knows the session that was doing it",
         };

@@ -301,3 +301,104 @@ fn ended() -> io::Error {
 fn broken(reason: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    fn pair() -> (Wire, Wire) {
+        let (one, other) = UnixStream::pair().unwrap();
+        (Wire::new(Socket::Unix(one)), Wire::new(Socket::Unix(other)))
+    }
+
+    #[tokio::test]
+    async fn payloads_of_every_length_arrive() {
+        for length in [
+            0,
+            1,
+            ROOM_BYTES_SHORT - HEADER_BYTES,
+            ROOM_BYTES_SHORT - HEADER_BYTES + 1,
+            SEND_BYTES,
+            PART_BYTES - 1,
+            PART_BYTES,
+            PART_BYTES + 1,
+            2 * PART_BYTES,
+            2 * PART_BYTES + 5,
+        ] {
+            let (mut sender, mut receiver) = pair();
+            let payload: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+            let (head, tail) = payload.split_at(length / 3);
+            let sent = async {
+                sender.send(&[head, tail]).await.unwrap();
+                sender.send(&[b"next"]).await.unwrap();
+            };
+            let received = async {
+                let first = receiver.receive(usize::MAX).await.unwrap();
+                (first, receiver.receive(10).await.unwrap())
+            };
+            let ((), (first, next)) = tokio::join!(sent, received);
+            assert!(first == payload, "{length} bytes");
+            assert_eq!(next, b"next", "behind {length} bytes");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_large_is_announced_before_it_is_taken() {
+        let (mut sender, mut receiver) = pair();
+        receiver.set_room(true);
+        let sent = async {
+            sender.send(&[&vec![7; ROOM_BYTES]]).await.unwrap();
+            sender.send(&[&vec![8; PART_BYTES]]).await.unwrap();
+        };
+        let received = async {
+            for expected in [Front::Large(Some(ROOM_BYTES)), Front::Large(None)] {
+                while receiver.front().unwrap() == Front::Nothing {
+                    receiver.fill().await.unwrap();
+                }
+                assert_eq!(receiver.front().unwrap(), expected);
+                receiver.take_large();
+                while receiver.front().unwrap() != Front::Payload {
+                    receiver.fill().await.unwrap();
+                }
+                let payload = receiver.payload();
+                assert!(payload.iter().all(|byte| *byte == payload[0]));
+                receiver.advance();
+            }
+        };
+        tokio::join!(sent, received);
+    }
+
+    #[tokio::test]
+    async fn packets_out_of_order_are_an_error() {
+        let (mut sender, mut receiver) = pair();
+        sender.sequence = 3;
+        sender.send(&[b"x"]).await.unwrap();
+        assert_eq!(receiver.receive(10).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        let (mut sender, mut receiver) = pair();
+        sender.send(&[b"longer than expected"]).await.unwrap();
+        assert_eq!(receiver.receive(10).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        drop(sender);
+        let (sender, mut receiver) = pair();
+        drop(sender);
+        assert_eq!(receiver.receive(10).await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let (one, other) = UnixStream::pair().unwrap();
+                let mut raw = Socket::Unix(one);
+                raw.write_all(&bytes).await.unwrap();
+                drop(raw);
+                let mut receiver = Wire::new(Socket::Unix(other));
+                while receiver.receive(1_000).await.is_ok() {}
+            });
+        }
+    }
+}

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use syncline_connect::{Read, SplitOrder};
-use syncline_sql::{Dialect, predicate_condition};
+use syncline_sql::{Dialect, order_by, predicate_condition};
 use syncline_types::{Extent, KeyRange, Position, Result, Split};
 
 use super::garbled;
 use crate::{
     client::Family,
-    dialect::{Mysql, compared, key_range, qualified},
+    dialect::{Mysql, key_range, qualified},
     types::expression,
 };
 
@@ -42,9 +42,7 @@ impl ReadSql {
                 };
                 let range = KeyRange { after, upto: range.upto.clone() };
                 conditions.push(key_range(schema, key, &range).ok_or_else(garbled)?);
-                let columns: Option<Vec<String>> =
-                    key.iter().map(|name| schema.column(name).map(compared)).collect();
-                order = Some(columns.ok_or_else(garbled)?.join(", "));
+                order = Some(order_by(&Mysql, key));
                 let known: Option<Vec<usize>> =
                     key.iter().map(|name| read.columns.iter().position(|column| column == name)).collect();
                 places = known.unwrap_or_default();

@@ -149,10 +149,10 @@ impl MysqlReader {
         }
     }
 
-    /// Receives more, for as long as a silence is allowed.
+    /// Receives more.
     async fn receive(&mut self) -> Result<()> {
         let Some((lease, _)) = &mut self.lease else { return Ok(()) };
-        lease.client().fill(Patience::Quick, OPERATION, &self.name).await
+        lease.client().fill(Patience::Rows, OPERATION, &self.name).await
     }
 
     /// Gives the connection back to whoever reads next.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use syncline_connect::{Read, SplitOrder, Splitter};
-use syncline_sql::Dialect;
+use syncline_sql::{Dialect, order_by};
 use syncline_types::{Column, Extent, KeyRange, LogicalType, Result, Split, SplitId, civil};
 
 use super::{garbled, read_sql::table_of};
 use crate::{
     client::Client,
-    dialect::{Mysql, compared, key_range},
+    dialect::{Mysql, key_range},
 };
 
 /// A key's text in a bound is not longer than this: it is saved with every split.
@@ -57,13 +57,12 @@ impl KeySplitter {
         let columns = columns.ok_or_else(garbled)?;
         let range = KeyRange { after: after.cloned(), upto: None };
         let texts: Vec<String> = columns.iter().map(|column| as_text(column)).collect();
-        let order: Vec<String> = columns.iter().map(|column| compared(column)).collect();
         let sql = format!(
             "SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT 1 OFFSET {}",
             texts.join(", "),
             table_of(&self.read),
             key_range(schema, key, &range).ok_or_else(garbled)?,
-            order.join(", "),
+            order_by(&Mysql, key),
             chunk - 1
         );
         let name = self.read.stream.name.to_string();
@@ -92,6 +91,8 @@ pub(super) fn bound(text: &str, column: &Column) -> Option<String> {
             "1" => Some("true".into()),
             _ => None,
         },
+        // Some numbers are told with zeros in front.
+        logical if logical.is_integer() => text.parse::<i128>().ok().map(|number| number.to_string()),
         L::Binary => Some(format!("\\x{}", text.to_ascii_lowercase())),
         L::Date => civil::parse_date(text).map(|_| text.to_owned()),
         L::Timestamp { zoned, .. } => {
@@ -116,5 +117,32 @@ impl Splitter for WholeSplitter {
             (!self.done).then_some(Split { id: SplitId(0), extent: Extent::Whole, rows_estimate: None });
         self.done = true;
         Ok(split)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_in_the_form_that_every_system_knows() {
+        use LogicalType as L;
+        let long = "x".repeat(TEXT_BYTES_MAX + 1);
+        for (logical, text, expected) in [
+            (L::Bool, "1", Some("true")),
+            (L::Bool, "2", None),
+            (L::UInt32, "00042", Some("42")),
+            (L::UInt64, "18446744073709551615", Some("18446744073709551615")),
+            (L::Binary, "00FF", Some("\\x00ff")),
+            (L::Date, "2024-02-29", Some("2024-02-29")),
+            (L::Date, "0000-00-00", None),
+            (L::TIMESTAMP, "2024-01-01 10:00:00.500000", Some("2024-01-01 10:00:00.5")),
+            (L::TIMESTAMPTZ, "2024-01-01 10:00:00", Some("2024-01-01 10:00:00+00:00")),
+            (L::TIMESTAMP, "2024-00-00 00:00:00", None),
+            (L::TEXT, "0042", Some("0042")),
+            (L::TEXT, &long, None),
+        ] {
+            assert_eq!(bound(text, &Column::new("c", logical)).as_deref(), expected, "{logical} {text}");
+        }
     }
 }

@@ -36,7 +36,9 @@ async fn a_broken_connection_may_be_tried_again() {
         server.sql(&database, FILL);
         let proxy = Proxy::start(("127.0.0.1", server.port()));
         let cx = context(64 << 20, Duration::from_secs(2));
-        let source = Mysql::source(config(proxy.addr().port(), &database, ""), cx).await.expect("it opens");
+        let source = Mysql::source(config(proxy.addr().port(), &database, r#", "connect_timeout": 3"#), cx)
+            .await
+            .expect("it opens");
         let read = read(discover(source.as_ref(), "big").await, 1_000_000);
         for fault in ["cut", "stall", "kill connection", "kill query", "kill server"] {
             let session = source.begin(std::slice::from_ref(&read), 1).await.expect("a session begins");
