@@ -4,6 +4,7 @@
 
 mod bench;
 mod ci;
+mod fuzz;
 mod lint;
 mod nearest;
 mod needs;
@@ -59,6 +60,12 @@ const COMMANDS: &[Command] = &[
         arguments: "[CASE...]",
         about: "Measures the released binary against the databases' own roads",
         run: bench::command,
+    },
+    Command {
+        name: "fuzz",
+        arguments: "TARGET [SECONDS]",
+        about: "Feeds a decoder with bytes that libFuzzer makes up",
+        run: fuzz::command,
     },
     Command { name: "help", arguments: "", about: "Lists the commands", run: help },
 ];

@@ -7,6 +7,8 @@ mod decode;
 mod dialect;
 mod encode;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod numeric;
 mod plan;
 mod publish;

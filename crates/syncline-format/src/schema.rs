@@ -42,3 +42,43 @@ pub fn parse_schema(text: &str, name: &str) -> Result<TableSchema> {
     let document: Document = serde_json::from_value(value).map_err(|error| bad(error.to_string()))?;
     Ok(document.schema)
 }
+
+#[cfg(test)]
+mod tests {
+    use syncline_types::{Column, DefaultValue, LogicalType as L};
+
+    use super::*;
+
+    #[test]
+    fn a_schema_comes_back_with_all_it_says() {
+        let mut schema = TableSchema::new(
+            "postgres",
+            vec![
+                Column { identity: true, ..Column::new("id", L::Int64).required().native("bigint") },
+                Column {
+                    labels: Some(vec!["sad".to_owned(), "o\"k".to_owned()]),
+                    collation: Some("de_DE".to_owned()),
+                    default: Some(DefaultValue::Text("sad".to_owned())),
+                    ..Column::new("mood", L::TEXT)
+                },
+                Column { generated: true, ..Column::new("n", L::Decimal { precision: 12, scale: 2 }) },
+            ],
+        )
+        .with_key(["id"]);
+        schema.unique = vec![vec!["mood".to_owned(), "n".to_owned()]];
+        assert_eq!(parse_schema(&schema_text(&schema).unwrap(), "_schema.json").unwrap(), schema);
+    }
+
+    #[test]
+    fn what_is_no_schema_of_ours_is_told_by_name() {
+        for (text, reason) in [
+            ("", "EOF"),
+            ("{}", "it has no version"),
+            ("{\"version\":2,\"schema\":{\"new\":1}}", "a later version of Syncline"),
+            ("{\"version\":1,\"schema\":{}}", "missing field"),
+        ] {
+            let error = parse_schema(text, "_schema.json").unwrap_err().to_string();
+            assert!(error.contains("`_schema.json`") && error.contains(reason), "{error}");
+        }
+    }
+}

@@ -9,7 +9,7 @@ use crate::{repository::Repository, rust};
 /// `sink/merge.rs` is a part of `sink`.
 const FILE_NAMES: &[&str] = &[
     "lib", "config", "client", "schema", "types", "decode", "snapshot", "changes", "cursor", "plan",
-    "attached", "encode", "sink", "writer", "publish", "dialect", "error",
+    "attached", "encode", "sink", "writer", "publish", "dialect", "error", "fuzz",
 ];
 
 /// Names beyond these, with why the connector needs one: `(connector, name, reason)`.

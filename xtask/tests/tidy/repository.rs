@@ -13,7 +13,7 @@ use serde_json::Value;
 const PLATFORM: &str = "x86_64-unknown-linux-gnu";
 
 /// Not ours, or made by running things. Folders marked as a cache are left out as well.
-const SKIPPED: &[&str] = &[".git", "target", ".syncline", "syncline-demo", "node_modules"];
+const SKIPPED: &[&str] = &[".git", "target", ".syncline", "syncline-demo", "node_modules", "corpus"];
 
 /// A text file; the path is relative to the root.
 pub(crate) struct File {
