@@ -13,7 +13,7 @@ use syncline_types::{Error, Result, codes};
 use crate::{
     connection::Connection,
     file::{Draft, End},
-    model::{OnError, Pipeline, StreamChoice},
+    model::{Deletes, OnError, Pipeline, StreamChoice},
     place::Place,
     problem::Problem,
     secret::Secrets,
@@ -64,6 +64,8 @@ pub struct CopyArgs {
     pub name: Option<String>,
     /// How an overwrite is published.
     pub replace: Option<Replace>,
+    /// What happens to rows at the target that the source no longer has.
+    pub deletes: Option<Deletes>,
 }
 
 impl CopyArgs {
@@ -113,6 +115,7 @@ impl CopyArgs {
             filter: self.filter.clone(),
             steps: None,
             replace: self.replace,
+            deletes: self.deletes,
         };
         let streams = self
             .streams
@@ -211,6 +214,11 @@ impl Canonical {
         }
         if let Some(filter) = &choice.filter {
             self.field("where", filter);
+        }
+        match choice.deletes {
+            Deletes::Ignore => {}
+            Deletes::Soft => self.field("deletes", "soft"),
+            Deletes::Apply => self.field("deletes", "apply"),
         }
     }
 }

@@ -42,6 +42,19 @@ pub struct Pipeline {
     pub mask_key: Option<SecretString>,
 }
 
+/// What happens to rows at the target that the source no longer has. Only a merge asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Deletes {
+    /// They stay.
+    #[default]
+    Ignore,
+    /// They get the time in their column `_deleted_at`, which is added where it is missing.
+    Soft,
+    /// They are deleted.
+    Apply,
+}
+
 /// A stream, or several that match, and what happens to them.
 #[derive(Clone, Debug)]
 pub struct StreamChoice {
@@ -52,6 +65,8 @@ pub struct StreamChoice {
     pub to: Option<StreamName>,
     /// What happens to rows that are there.
     pub write: WriteMode,
+    /// What happens to rows at the target that the source no longer has.
+    pub deletes: Deletes,
     /// Whether the user has said `write`, and not only left the default.
     pub write_said: bool,
     /// The columns that tell rows apart; empty means the source's own key.

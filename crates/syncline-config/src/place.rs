@@ -195,7 +195,6 @@ fn option(key: &str) -> String {
 const NOT_YET: &[(&str, &str)] = &[
     ("cursor", "incremental runs"),
     ("lookback", "incremental runs"),
-    ("deletes", "following a source's changes"),
     ("schema_changes", "following a source's changes"),
     ("schedule", "pipelines that start by themselves"),
 ];

@@ -13,7 +13,7 @@ use syncline_steps::StepSpec;
 
 use crate::{
     de::AsWritten,
-    model::OnError,
+    model::{Deletes, OnError},
     schema::{Sync, TextOrNumber},
 };
 
@@ -85,6 +85,9 @@ pub(crate) struct PipelineSpec {
     pub(crate) steps: Option<Vec<StepSpec>>,
     /// How an overwrite is published.
     pub(crate) replace: Option<Replace>,
+    /// What happens to rows at the target that the source no longer has, in a merge. `ignore` is the
+    /// default.
+    pub(crate) deletes: Option<Deletes>,
     /// How many parts are copied at once, 1 to 64. 4 is the default.
     #[schemars(range(min = 1, max = 64))]
     pub(crate) parallel: Option<u64>,
@@ -135,6 +138,7 @@ pub(crate) struct StreamSettings {
     pub(crate) filter: Option<String>,
     pub(crate) steps: Option<Vec<StepSpec>>,
     pub(crate) replace: Option<Replace>,
+    pub(crate) deletes: Option<Deletes>,
 }
 
 /// A stream, or several by a pattern. What is said here replaces the pipeline's own.
@@ -164,6 +168,9 @@ pub(crate) struct StreamMap {
     steps: Option<Vec<StepSpec>>,
     /// How an overwrite is published.
     replace: Option<Replace>,
+    /// What happens to rows at the target that the source no longer has, in a merge. `ignore` is the
+    /// default.
+    deletes: Option<Deletes>,
 }
 
 impl PipelineSpec {
@@ -176,6 +183,7 @@ impl PipelineSpec {
             filter: self.filter.clone(),
             steps: self.steps.clone(),
             replace: self.replace,
+            deletes: self.deletes,
         }
     }
 }
@@ -202,8 +210,9 @@ impl From<String> for StreamSpec {
 
 impl From<StreamMap> for StreamSpec {
     fn from(map: StreamMap) -> Self {
-        let StreamMap { name, to, write, key, columns, filter, steps, replace } = map;
-        StreamSpec { name, to, settings: StreamSettings { write, key, columns, filter, steps, replace } }
+        let StreamMap { name, to, write, key, columns, filter, steps, replace, deletes } = map;
+        let settings = StreamSettings { write, key, columns, filter, steps, replace, deletes };
+        StreamSpec { name, to, settings }
     }
 }
 

@@ -8,7 +8,7 @@ use syncline_steps::StepSpec;
 use syncline_types::{Error, StreamName};
 
 use crate::{
-    model::StreamChoice,
+    model::{Deletes, StreamChoice},
     place::Place,
     problem::Problem,
     spec::{StreamSettings, StreamSpec},
@@ -44,6 +44,10 @@ pub(crate) fn choices(
     if defaults.replace.is_some() && choices.iter().all(|choice| choice.write != WriteMode::Overwrite) {
         return Err(place.key("replace").error(replace_without_overwrite()));
     }
+    let asked = defaults.deletes.is_some_and(|deletes| deletes != Deletes::Ignore);
+    if asked && choices.iter().all(|choice| choice.write != WriteMode::Merge) {
+        return Err(place.key("deletes").error(deletes_without_merge()));
+    }
     Ok(choices)
 }
 
@@ -72,6 +76,10 @@ fn one(stream: &StreamSpec, defaults: &StreamSettings, place: &Place<'_>) -> Res
     if own.replace.is_some() && choice.write != WriteMode::Overwrite {
         return Err(place.key("replace").error(replace_without_overwrite()));
     }
+    let asked = own.deletes.is_some_and(|deletes| deletes != Deletes::Ignore);
+    if asked && choice.write != WriteMode::Merge {
+        return Err(place.key("deletes").error(deletes_without_merge()));
+    }
     Ok(choice)
 }
 
@@ -84,10 +92,12 @@ fn choice(
     line: Option<u64>,
 ) -> StreamChoice {
     let write = own.write.or(defaults.write);
+    let deletes = own.deletes.or(defaults.deletes).filter(|_| write == Some(WriteMode::Merge));
     StreamChoice {
         selection,
         to,
         write: write.unwrap_or(WriteMode::Overwrite),
+        deletes: deletes.unwrap_or_default(),
         write_said: write.is_some(),
         key: own.key.clone().or_else(|| defaults.key.clone()).unwrap_or_default(),
         columns: own.columns.clone().or_else(|| defaults.columns.clone()).unwrap_or_default(),
@@ -176,6 +186,11 @@ fn empty_list() -> Problem {
 fn replace_without_overwrite() -> Problem {
     Problem::value("it says how an overwrite is published, and nothing is overwritten here")
         .hint("Remove it, or overwrite")
+}
+
+fn deletes_without_merge() -> Problem {
+    Problem::value("it says what becomes of rows that the source no longer has, and nothing is merged here")
+        .hint("Remove it, or merge: `write: merge` (--write merge)")
 }
 
 #[cfg(test)]

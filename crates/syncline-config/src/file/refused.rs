@@ -81,7 +81,7 @@ fn unknown_keys() {
     refused(
         &with("streams: [{name: a, zzzzz: 1}]"),
         "syncline.yaml:8:25: unknown key `zzzzz` in stream 1 of pipeline `p`. There is: name, to, write, key, \
-         columns, where, steps, replace [SYN-1003]",
+         columns, where, steps, replace, deletes [SYN-1003]",
     );
     // The key is found also where it came by a merge key.
     refused(
@@ -95,7 +95,6 @@ fn keys_of_later_versions_are_refused_by_name() {
     for (key, of) in [
         ("cursor", "incremental runs"),
         ("lookback", "incremental runs"),
-        ("deletes", "following a source's changes"),
         ("schema_changes", "following a source's changes"),
         ("schedule", "pipelines that start by themselves"),
     ] {

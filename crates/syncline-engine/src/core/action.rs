@@ -98,6 +98,9 @@ pub enum StreamAction {
     Finish,
     /// Save how far the stream is.
     SavePhase(StreamPhase),
+    /// Remove what the source no longer has from the table that is published: [`Answer::Removed`]. What
+    /// this run has removed before is not done again.
+    RemoveVanished,
 }
 
 /// What is to be done on one lane.
@@ -183,6 +186,7 @@ impl Action {
             Action::Stream(StreamAction::SavePlanned) => "save planned",
             Action::Stream(StreamAction::Finish) => "finish",
             Action::Stream(StreamAction::SavePhase(_)) => "save phase",
+            Action::Stream(StreamAction::RemoveVanished) => "remove vanished rows",
             Action::Lane(LaneAction::OpenWriter) => "open writer",
             Action::Lane(LaneAction::ForgetLetters { .. }) => "forget letters",
             Action::Lane(LaneAction::OpenReader { .. }) => "open reader",
@@ -224,6 +228,8 @@ pub enum Answer {
     Target(Option<TargetProgress>),
     /// The next split, or that there are no more.
     Planned(Option<Split>),
+    /// So many rows have been removed in this run.
+    Removed(u64),
     /// A batch was read and the steps have run.
     Batch {
         /// Rows left after the steps.

@@ -41,4 +41,6 @@ pub struct StreamJob {
     pub write: WriteMode,
     /// Whether the target had rows when the run was planned.
     pub target_has_rows: bool,
+    /// Whether rows that the source no longer has are removed once all streams are published.
+    pub removes: bool,
 }

@@ -9,7 +9,7 @@ use super::{
     backoff::Jitter,
     lane::{Lane, LaneDoing, LaneNext, LanePolicy, Work},
     start::{Resume, Start, decide},
-    stream::{Stream, StreamDoing, StreamFailure},
+    stream::{Removal, Stream, StreamDoing, StreamFailure},
 };
 
 pub use super::start::Refusal;
@@ -324,6 +324,10 @@ impl Core {
         if self.streams.iter().all(Stream::settled) && self.all_quiet() {
             return self.conclude();
         }
+        if self.streams.iter().all(|stream| stream.published() || stream.failed.is_some()) && self.all_quiet()
+        {
+            return self.remove_vanished();
+        }
         let reading_left = self.streams.iter().any(Stream::wants_reading);
         if reading_left && !self.session.open && self.session.busy.is_none() {
             self.session.busy = Some(SessionDoing::Beginning);
@@ -356,6 +360,27 @@ impl Core {
         } else {
             self.stream_act(number, StreamDoing::Preparing, StreamAction::Prepare);
         }
+    }
+
+    /// Everything is published: one stream after the other loses what its source no longer has, the last
+    /// first, for it is more likely to refer to one before it than the other way round.
+    fn remove_vanished(&mut self) {
+        let done = self.streams.iter().filter(|stream| matches!(stream.removal, Removal::Done(_))).count();
+        let again = |removal: Removal| match removal {
+            Removal::Failed { others_done, .. } => others_done < done,
+            Removal::Open | Removal::Done(_) => true,
+        };
+        let open = (0..self.streams.len()).rev().filter(|number| self.streams[*number].removes());
+        let open: Vec<usize> = open.collect();
+        if let Some(number) = open.iter().find(|number| again(self.streams[**number].removal)) {
+            return self.stream_act(*number, StreamDoing::Removing, StreamAction::RemoveVanished);
+        }
+        for number in open {
+            if let Removal::Failed { failure, .. } = self.streams[number].removal {
+                self.fail_stream(number, failure);
+            }
+        }
+        self.conclude();
     }
 
     /// Gives free lanes their splits, in the order of the streams, and keeps some splits planned.
@@ -430,7 +455,7 @@ impl Core {
 
     /// Nothing is left to do.
     fn conclude(&mut self) {
-        if self.streams.iter().all(Stream::published) {
+        if self.streams.iter().all(|stream| stream.published() && stream.failed.is_none()) {
             self.phase = Phase::ClosingTarget;
             self.act(Scope::Run, Action::CloseTarget);
         } else {
@@ -471,6 +496,8 @@ impl Core {
                 StreamAction::SavePhase(StreamPhase::Published),
             ),
             (StreamDoing::SavingPublished, _) => stream.phase = StreamPhase::Published,
+            (StreamDoing::Removing, Answer::Removed(rows)) => stream.removal = Removal::Done(rows),
+            (StreamDoing::Removing, _) => unreachable!("a removal says how many rows it removed"),
             (StreamDoing::Pausing | StreamDoing::Nothing, _) => {}
         }
     }
@@ -493,6 +520,12 @@ impl Core {
                 stream.doing = StreamDoing::Pausing;
                 return self.act(Scope::Stream(number), Action::Wait { millis });
             }
+        }
+        if doing == StreamDoing::Removing {
+            let done =
+                self.streams.iter().filter(|stream| matches!(stream.removal, Removal::Done(_))).count();
+            self.streams[number].removal = Removal::Failed { failure, others_done: done };
+            return;
         }
         self.fail_stream(number, failure);
     }

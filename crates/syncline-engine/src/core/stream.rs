@@ -29,6 +29,20 @@ pub(super) struct Stream {
     pub(super) failures: u32,
     /// Rows that were durable before this process began.
     pub(super) rows_resumed: u64,
+    /// What has become of rows that the source no longer has.
+    pub(super) removal: Removal,
+}
+
+/// Removing rows that the source no longer has.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Removal {
+    /// It is yet to be done, where the job asks for it.
+    Open,
+    /// It failed, when so many other streams were done. Others may refer to its rows, so it is worth
+    /// another attempt once one more is.
+    Failed { failure: Failure, others_done: usize },
+    /// So many rows have been removed.
+    Done(u64),
 }
 
 /// What is under way for a stream as a whole.
@@ -43,6 +57,7 @@ pub(super) enum StreamDoing {
     SavingPlanned,
     Finishing,
     SavingPublished,
+    Removing,
     /// Waiting to try again.
     Pausing,
 }
@@ -98,6 +113,8 @@ pub struct StreamView {
     pub bytes: u64,
     /// Rows that went to the dead letters.
     pub rejected: u64,
+    /// Rows removed that the source no longer has.
+    pub deleted: u64,
     /// Splits that are done.
     pub splits_done: usize,
     /// Splits known so far.
@@ -121,6 +138,7 @@ impl Stream {
             doing: StreamDoing::Nothing,
             failures: 0,
             rows_resumed: 0,
+            removal: Removal::Open,
         }
     }
 
@@ -167,7 +185,16 @@ impl Stream {
 
     /// Whether nothing more will be done for it in this process.
     pub(super) fn settled(&self) -> bool {
-        self.published() || (self.failed.is_some() && self.doing == StreamDoing::Nothing)
+        let idle = self.doing == StreamDoing::Nothing;
+        (self.published() && !self.removes()) || (self.failed.is_some() && idle)
+    }
+
+    /// Whether rows are still to be removed that the source no longer has.
+    pub(super) fn removes(&self) -> bool {
+        self.job.removes
+            && self.published()
+            && self.failed.is_none()
+            && !matches!(self.removal, Removal::Done(_))
     }
 
     pub(super) fn all_done(&self) -> bool {
@@ -198,6 +225,10 @@ impl Stream {
             rows_resumed: self.rows_resumed,
             bytes: self.sum(|row| row.bytes),
             rejected: self.sum(|row| row.rejected),
+            deleted: match self.removal {
+                Removal::Done(rows) => rows,
+                Removal::Open | Removal::Failed { .. } => 0,
+            },
             splits_done: self.splits.values().filter(|state| state.done()).count(),
             splits_known: self.splits.len(),
             planned: self.planned,

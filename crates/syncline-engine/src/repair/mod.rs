@@ -4,11 +4,12 @@
 //! No run of the pipeline works meanwhile. Each stream is compared, put right and compared again;
 //! only the last look says whether it is equal. A repair that is cut short is simply begun again.
 
+pub(crate) mod gone;
 mod guard;
 mod letters;
 mod picked;
 mod small;
-mod spill;
+pub(crate) mod spill;
 
 use std::{
     fs,
@@ -16,17 +17,17 @@ use std::{
     sync::Arc,
 };
 
-use syncline_config::Pipeline;
-use syncline_connect::{Context, Read, Sink, Source, Target, Task, WriteMode};
+use syncline_config::{Deletes, Pipeline};
+use syncline_connect::{Context, Sink, Source, Target, Task, WriteMode};
 use syncline_state::{StateDirectory, Store};
 use syncline_types::{Error, ErrorKind, Result, codes};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    shell::{Registry, StreamWork, work::broken},
+    shell::{Registry, StreamWork, removal::now_micros, work::broken},
     verify::{
         self, Ends, StreamVerdict, compare,
-        pair::{Pair, Side},
+        pair::{Pair, Side, keys_only},
         rows,
         wanted::Wanted,
     },
@@ -34,7 +35,6 @@ use crate::{
 use guard::Guard;
 use picked::{Pick, Picked};
 use small::{Desk, repair_of};
-use spill::{Spill, Spilled};
 
 /// Rows that are put right between two looks: their hashes are held in memory, 16 bytes each. If
 /// more differ, it takes more looks.
@@ -228,12 +228,15 @@ impl Stream<'_> {
         }
         let (rows, gone) = (wanted.at_source.sorted().len(), wanted.at_target.sorted().len());
         observer.repairing(&pair.name, rows as u64, gone as u64);
-        let extra = self.extra(&pair, wanted.at_target).await?;
+        let soft = self.work.deletes == Deletes::Soft;
+        let deleted_at = soft.then(now_micros);
+        let extra = gone::keep(&pair, wanted.at_target, self.scratch, deleted_at).await?;
         let Pair { source, target, pairing, .. } = pair;
         // From here on the table is only written to.
         drop(target);
         if extra.rows() > 0 {
-            let target = Target { schema: extra.schema().clone(), ..self.target(Task::Delete) };
+            let task = if soft { Task::Update } else { Task::Delete };
+            let target = Target { schema: extra.schema().clone(), ..self.target(task) };
             let read = extra.read(&target.source);
             let done = self.desk.run(Arc::new(extra), read, target).await?;
             repaired.deleted += done.rows;
@@ -255,7 +258,15 @@ impl Stream<'_> {
     /// The target for the rows of a task.
     fn target(&self, task: Task) -> Target {
         let target = Target::clone(&self.work.target);
-        Target { stream: 0, task, write: WriteMode::Merge, staged: true, overwrite_said: false, ..target }
+        Target {
+            stream: 0,
+            task,
+            write: WriteMode::Merge,
+            staged: true,
+            overwrite_said: false,
+            cursor: None,
+            ..target
+        }
     }
 
     fn check(&self, pair: &Pair, before: &StreamVerdict) -> Result<()> {
@@ -291,40 +302,6 @@ impl Stream<'_> {
                 .hint("Correct those rows at the source"),
         ))
     }
-
-    /// The keys of rows that are to go, in a file: who holds the table for reading may keep others
-    /// from writing to it.
-    async fn extra(&self, pair: &Pair, wanted: verify::wanted::Side) -> Result<Spilled> {
-        let side = Arc::clone(&pair.target);
-        let keys = pair.keys(&side.schema)?;
-        let mut schema = side.schema.clone();
-        schema.columns.retain(|column| pair.key.contains(&column.name));
-        let names: Vec<String> = schema.columns.iter().map(|column| column.name.clone()).collect();
-        let places = side.schema.indexes(&names)?;
-        let mut spill = Spill::create(self.scratch, "gone", &schema)?;
-        let splits: Vec<_> = wanted.splits.into_values().collect();
-        let pick = Pick { side, keys, wanted: wanted.keys, splits };
-        if pick.wanted.is_empty() {
-            return spill.end();
-        }
-        let mut planned = match pick.splits.is_empty() {
-            true => Some(pick.side.session.splitter(&pick.side.read, None).await?),
-            false => None,
-        };
-        let mut known = pick.splits.iter().cloned();
-        loop {
-            let split = match &mut planned {
-                Some(splitter) => splitter.next().await?,
-                None => known.next(),
-            };
-            let Some(split) = split else { return spill.end() };
-            rows::each_batch(&pick.side, &split, |batch| {
-                let picked = pick.of(batch.clone())?;
-                spill.write(&picked.project(&places).map_err(|error| broken(&error.to_string()))?)
-            })
-            .await?;
-        }
-    }
 }
 
 /// Which of these keys, sorted, the source has, looking at nothing but the key and the filters; and of
@@ -336,10 +313,9 @@ async fn keys_there(
     pair: &Pair,
     keys: &[u128],
 ) -> Result<(std::collections::HashSet<u128>, u64)> {
-    let chain = work.chain.only(&pair.key)?;
-    let read = Read { columns: chain.input_columns().to_vec(), ..Read::clone(&work.read) };
-    let work = StreamWork { read: Arc::new(read), chain: Arc::new(chain), ..work.clone() };
-    let side = Side::new(source, Arc::clone(&work.read), Some(&work), &pair.pairing, pipeline).await?;
+    let work = keys_only(work)?;
+    let (read, limits) = (Arc::clone(&work.read), &pair.source.limits);
+    let side = Side::new(source, read, Some(&work), &pair.pairing, pipeline.parallel, limits, false).await?;
     let (mut known, mut unreadable) = (std::collections::HashSet::new(), 0);
     let mut splitter = side.session.splitter(&side.read, None).await?;
     while let Some(split) = splitter.next().await? {

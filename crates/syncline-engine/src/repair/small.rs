@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use syncline_config::Pipeline;
+use syncline_config::{Deletes, Pipeline};
 use syncline_connect::{Context, Lanes, Read, Sink, Source, Target};
 use syncline_state::Store;
 use syncline_steps::Chain;
@@ -52,7 +52,8 @@ impl Desk<'_> {
         let random = RandomState::new().hash_one(std::process::id());
         let outlives_snapshot = read.stream.order.outlives_snapshot();
         let chain = Arc::new(Chain::bind(&[], &target.schema, None, &target.source.table)?);
-        let stream = StreamWork { read, chain, target: Arc::clone(&target), before };
+        let stream =
+            StreamWork { read, chain, target: Arc::clone(&target), before, deletes: Deletes::Ignore };
         let store = LettersOnly { store: Arc::clone(&self.store), pipeline: self.pipeline.id.clone() };
         let mut work = Work::new(
             name.clone(),
@@ -83,6 +84,7 @@ impl Desk<'_> {
                 staged: true,
                 write: target.write,
                 target_has_rows: true,
+                removes: false,
             }],
         };
         let work = Arc::new(work);

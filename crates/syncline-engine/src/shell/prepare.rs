@@ -3,15 +3,19 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use syncline_config::{Pipeline, StreamChoice};
+use async_trait::async_trait;
+use syncline_config::{Deletes, Pipeline, StreamChoice};
 use syncline_connect::{
-    AnyConnector, Context, Delivery, Finding, Read, Report, Selection, Severity, Sink, Source, Stream,
-    Target, TargetPlan, Task, WriteMode,
+    AnyConnector, Configured, Context, Delivery, Finding, Read, Report, Selection, Severity, Sink, Source,
+    Stream, Target, TargetPlan, Task, WriteMode,
 };
 use syncline_steps::{Chain, StepSpec};
 use syncline_types::{Error, Result, StreamName, codes};
 
-use super::work::StreamWork;
+use super::{
+    removal::{Reopen, not_deleted, removal_target},
+    work::StreamWork,
+};
 
 /// A pipeline that is ready to run, or to be looked at.
 pub struct Prepared {
@@ -31,6 +35,8 @@ pub struct Prepared {
     pub fingerprint: String,
     /// What connectors are lent.
     pub cx: Context,
+    /// Opens the target for reading.
+    pub reopen: Arc<dyn Reopen>,
 }
 
 /// A stream that is ready.
@@ -90,6 +96,15 @@ pub async fn prepare(pipeline: &Pipeline, registry: Registry, cx: &Context) -> R
             return Err(Error::new(&codes::UNSUPPORTED, "write", format!("`{}`", stream.name))
                 .because(format!("`{}` cannot {}", sink_connector.name(), choice.write)));
         }
+        let readable = sink_capability.keyed && sink_connector.capabilities().snapshot.is_some();
+        if choice.deletes != Deletes::Ignore && !readable {
+            return Err(Error::new(&codes::UNSUPPORTED, "remove rows from", format!("`{}`", stream.name))
+                .because(format!(
+                    "`{}` does not tell its keys, or cannot change single rows",
+                    sink_connector.name()
+                ))
+                .hint("Leave `deletes` out (--deletes)"));
+        }
         let id = u32::try_from(number).map_err(|_| super::work::broken("there are too many streams"))?;
         works.push(bind(pipeline, choice, stream, id, source.as_ref())?);
     }
@@ -98,11 +113,20 @@ pub async fn prepare(pipeline: &Pipeline, registry: Registry, cx: &Context) -> R
     let plans = sink.plan(&targets).await?;
     let mut shared_findings = source.inspect(&reads).await?;
     shared_findings.extend(from.findings.iter().chain(&to.findings).cloned());
+    let removals = plan_removals(sink.as_ref(), &works, &plans).await?;
     let fingerprint = fingerprint(&works);
     let mut streams: Vec<PreparedStream> = works
         .into_iter()
         .zip(plans)
-        .map(|(mut work, plan)| {
+        .zip(removals)
+        .map(|((mut work, mut plan), removal)| {
+            if let Some(removal) = removal {
+                let known: Vec<String> =
+                    plan.findings.iter().map(|finding| finding.message.clone()).collect();
+                let new = removal.findings.into_iter().filter(|finding| !known.contains(&finding.message));
+                plan.findings.extend(new);
+                plan.publish.extend(removal.publish);
+            }
             work.before.clone_from(&plan.before);
             let delivery = sink.guarantee(&work.target);
             PreparedStream { findings: plan.findings.clone(), work, plan, delivery }
@@ -116,7 +140,49 @@ pub async fn prepare(pipeline: &Pipeline, registry: Registry, cx: &Context) -> R
             stream.findings.insert(0, finding);
         }
     }
-    Ok(Prepared { pipeline: pipeline.clone(), from, to, source, sink, streams, fingerprint, cx: cx.clone() })
+    let reopen = Arc::new(Opener { connector: sink_connector, config: to_config, cx: cx.clone() });
+    Ok(Prepared {
+        pipeline: pipeline.clone(),
+        from,
+        to,
+        source,
+        sink,
+        streams,
+        fingerprint,
+        cx: cx.clone(),
+        reopen,
+    })
+}
+
+/// What would be done to rows that the source no longer has, where the table is there already.
+async fn plan_removals(
+    sink: &dyn Sink,
+    works: &[StreamWork],
+    plans: &[TargetPlan],
+) -> Result<Vec<Option<TargetPlan>>> {
+    let mut removals = vec![];
+    for (work, plan) in works.iter().zip(plans) {
+        let Some(target) = removal_target(work, 0).filter(|_| plan.existing.is_some()) else {
+            removals.push(None);
+            continue;
+        };
+        removals.push(sink.plan(&[Arc::new(target)]).await?.pop());
+    }
+    Ok(removals)
+}
+
+/// The sink's connector, to be opened for reading.
+struct Opener {
+    connector: &'static dyn AnyConnector,
+    config: Configured,
+    cx: Context,
+}
+
+#[async_trait]
+impl Reopen for Opener {
+    async fn open(&self) -> Result<Arc<dyn Source>> {
+        Ok(Arc::from(self.connector.source(&self.config, self.cx.clone()).await?))
+    }
 }
 
 fn one_way(name: &str, operation: &str) -> Error {
@@ -195,6 +261,10 @@ pub(crate) fn bind(
     let mut steps: Vec<StepSpec> =
         choice.filter.iter().map(|filter| StepSpec::Filter(filter.clone())).collect();
     steps.extend(choice.steps.iter().cloned());
+    if choice.deletes == Deletes::Soft {
+        // A row that comes back counts as deleted no more.
+        steps.push(not_deleted());
+    }
     let chain = Chain::bind(&steps, &input, pipeline.mask_key.as_ref(), &name.to_string()).map_err(about)?;
     let filter = chain.pushdown().filter(|filter| source.evaluates(&stream, filter));
     let columns = chain.input_columns().to_vec();
@@ -216,7 +286,13 @@ pub(crate) fn bind(
         task: Task::Load,
         cursor: None,
     };
-    Ok(StreamWork { read: Arc::new(read), chain: Arc::new(chain), target: Arc::new(target), before: vec![] })
+    Ok(StreamWork {
+        read: Arc::new(read),
+        chain: Arc::new(chain),
+        target: Arc::new(target),
+        before: vec![],
+        deletes: choice.deletes,
+    })
 }
 
 /// Says of which stream an error speaks, and where it is written.
@@ -251,6 +327,11 @@ fn fingerprint(streams: &[StreamWork]) -> String {
         feed(&target.name.to_string());
         feed(&target.write.to_string());
         feed(&target.key.join(","));
+        match stream.deletes {
+            Deletes::Ignore => {}
+            Deletes::Soft => feed("soft deletes"),
+            Deletes::Apply => feed("deletes"),
+        }
         feed(if target.staged { "staged" } else { "direct" });
     }
     format!("{hash:016x}")

@@ -32,6 +32,8 @@ pub struct StreamSummary {
     pub bytes: u64,
     /// Rows that went to the dead letters.
     pub rejected: u64,
+    /// Rows removed from the target, or marked as deleted there, that the source no longer has.
+    pub deleted: u64,
     /// From the first split to publication.
     pub seconds: f64,
     /// `published`, `failed` or `unfinished`.

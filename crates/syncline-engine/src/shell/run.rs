@@ -6,6 +6,7 @@ use std::{
     time::Instant,
 };
 
+use syncline_config::Deletes;
 use syncline_connect::Lanes;
 use syncline_state::{StateDirectory, Store};
 use syncline_types::{Error, Result, codes};
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Limits, Prepared, StreamSummary, Summary,
     drive::{Observer, drive},
+    removal::ReadBack,
     work::Work,
 };
 use crate::core::{
@@ -83,7 +85,14 @@ pub async fn run(
     let store: Arc<dyn Store> = Arc::new(store);
     let job = job(&prepared, options);
     let cx = prepared.cx.clone();
-    let work = Arc::new(work(prepared, store));
+    let read_back = ReadBack {
+        opener: Arc::clone(&prepared.reopen),
+        scratch: state.path().join(format!("vanished-{}", prepared.pipeline.id)),
+        allow_empty: prepared.pipeline.allow_empty,
+    };
+    let mut work = work(prepared, store);
+    work.read_back = Some(read_back);
+    let work = Arc::new(work);
     let mut timed = Timed::new(observer, work.streams.len());
     let core = drive(Arc::clone(&work), job, stop, &mut timed).await;
     let times = timed.times;
@@ -104,6 +113,7 @@ fn job(prepared: &Prepared, options: RunOptions) -> Job {
             outlives_snapshot: stream.work.read.stream.order.outlives_snapshot(),
             staged: stream.work.target.staged,
             write: stream.work.target.write,
+            removes: stream.work.deletes != Deletes::Ignore,
             target_has_rows: stream.plan.existing.as_ref().is_some_and(|existing| existing.has_rows),
         })
         .collect();
@@ -206,6 +216,7 @@ pub(crate) fn outcome(
             rows_resumed: view.rows_resumed,
             bytes: view.bytes,
             rejected: view.rejected,
+            deleted: view.deleted,
             seconds,
             outcome,
         });

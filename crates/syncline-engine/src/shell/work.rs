@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use syncline_config::Deletes;
 use syncline_connect::{
     Action as TargetAction, Context, Marking, Read, RunRef, Session, Sink, Source, Splitter, Target,
 };
@@ -9,7 +10,7 @@ use syncline_state::{NewRun, NewStream, Store};
 use syncline_steps::Chain;
 use syncline_types::{Error, Result, codes};
 
-use super::Limits;
+use super::{Limits, ReadBack};
 use crate::core::{Action, Answer, Failure, StreamAction};
 
 /// What a run works with. Shared by everything that is done for it.
@@ -36,6 +37,8 @@ pub struct Work {
     pub parallel: usize,
     /// How fast rows may go on.
     pub limits: Limits,
+    /// How the target is read, where rows are to be removed that the source no longer has.
+    pub read_back: Option<ReadBack>,
     /// The run, once it has begun, and its session.
     pub(super) now: Mutex<Now>,
     /// Every error that the core has been told of, by its number.
@@ -53,6 +56,8 @@ pub struct StreamWork {
     pub target: Arc<Target>,
     /// What the sink does before the first row.
     pub before: Vec<TargetAction>,
+    /// What happens to rows at the target that the source no longer has.
+    pub deletes: Deletes,
 }
 
 /// What is known only once a run has begun.
@@ -98,6 +103,7 @@ impl Work {
             streams,
             parallel: 1,
             limits: Limits::default(),
+            read_back: None,
             now: Mutex::default(),
             errors: Mutex::default(),
         }
@@ -236,6 +242,7 @@ impl Work {
             StreamAction::Finish => {
                 self.sink.finish(&run, &stream.target, Marking::Keep).await?;
             }
+            StreamAction::RemoveVanished => return self.remove_vanished(number).await.map(Answer::Removed),
             StreamAction::SavePhase(phase) => self.store.save_phase(&run.run, id, phase).await?,
         }
         Ok(Answer::Done)

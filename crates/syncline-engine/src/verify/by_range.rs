@@ -47,6 +47,13 @@ pub(super) async fn compare(
         target: pair.keys(&pair.target.schema)?,
     });
     loop {
+        if parallel == 1 {
+            // Nothing is to be done side by side.
+            let Some(split) = splitter.next().await? else { return Ok(verdict) };
+            let chunk = compare_chunk(&pair.source, &pair.target, split, by_digest, &keys).await?;
+            take(pair, &mut verdict, chunk, wanted, observer);
+            continue;
+        }
         while chunks.len() < parallel {
             let Some(split) = splitter.next().await? else { break };
             let (source, target, keys) =
@@ -55,18 +62,29 @@ pub(super) async fn compare(
         }
         let Some(chunk) = chunks.join_next().await else { return Ok(verdict) };
         let chunk = chunk.map_err(|_| broken("comparing a chunk panicked"))??;
-        verdict.source_rows += chunk.source_rows;
-        verdict.target_rows += chunk.target_rows;
-        verdict.unreadable += chunk.unreadable.0 + chunk.unreadable.1;
-        wanted.source_unreadable += chunk.unreadable.0;
-        for (kind, key, hash) in chunk.differences {
-            verdict.count(kind);
-            wanted.note(kind, hash, Some(&chunk.split));
-            let key = rows::key_object(&key, &pair.source.schema, &pair.key);
-            observer.difference(&verdict.stream, &Difference { kind, key });
-        }
-        observer.progress(&verdict.stream, verdict.source_rows);
+        take(pair, &mut verdict, chunk, wanted, observer);
     }
+}
+
+/// Adds what came of a chunk to the verdict.
+fn take(
+    pair: &Pair,
+    verdict: &mut StreamVerdict,
+    chunk: ChunkVerdict,
+    wanted: &mut Wanted,
+    observer: &mut dyn Observer,
+) {
+    verdict.source_rows += chunk.source_rows;
+    verdict.target_rows += chunk.target_rows;
+    verdict.unreadable += chunk.unreadable.0 + chunk.unreadable.1;
+    wanted.source_unreadable += chunk.unreadable.0;
+    for (kind, key, hash) in chunk.differences {
+        verdict.count(kind);
+        wanted.note(kind, hash, Some(&chunk.split));
+        let key = rows::key_object(&key, &pair.source.schema, &pair.key);
+        observer.difference(&verdict.stream, &Difference { kind, key });
+    }
+    observer.progress(&verdict.stream, verdict.source_rows);
 }
 
 async fn compare_chunk(

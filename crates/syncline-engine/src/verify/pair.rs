@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use syncline_config::Pipeline;
+use syncline_config::{Deletes, Pipeline};
 use syncline_connect::{Digest, Read, Selection, Session, Source, SplitOrder, Stream};
 use syncline_steps::Chain;
 use syncline_types::{
@@ -10,7 +10,7 @@ use syncline_types::{
     fingerprint::{Family, RowHasher},
 };
 
-use crate::shell::{Limits, work::StreamWork};
+use crate::shell::{Limits, removal::DELETED_AT, work::StreamWork};
 
 /// Chunks larger than this are not compared in one go: their keys are held in memory.
 const CHUNK_ROWS_MAX: u64 = 250_000;
@@ -40,6 +40,16 @@ pub(crate) struct Side {
     pub(crate) rows: RowHasher,
     /// How fast rows may be read. Checksums that a database computes itself move none.
     pub(crate) limits: Limits,
+    /// The place of the column that says since when a row counts as deleted, at a target that keeps
+    /// such rows. They are passed over.
+    pub(crate) deleted_at: Option<usize>,
+}
+
+/// A stream of which only the key is read, and what the filters look at.
+pub(crate) fn keys_only(work: &StreamWork) -> Result<StreamWork> {
+    let chain = work.chain.only(&work.target.key)?;
+    let read = Read { columns: chain.input_columns().to_vec(), ..Read::clone(&work.read) };
+    Ok(StreamWork { read: Arc::new(read), chain: Arc::new(chain), ..work.clone() })
 }
 
 async fn one_stream(target: &dyn Source, name: &StreamName) -> Result<Stream> {
@@ -82,21 +92,25 @@ impl Side {
         read: Arc<Read>,
         work: Option<&StreamWork>,
         families: &[(String, Family)],
-        pipeline: &Pipeline,
+        parallel: usize,
+        limits: &Limits,
+        soft: bool,
     ) -> Result<Self> {
-        let session = source.begin(std::slice::from_ref(&read), pipeline.parallel).await?;
+        let session = source.begin(std::slice::from_ref(&read), parallel).await?;
         let schema = match work {
             Some(work) => work.chain.output().clone(),
             None => read.schema(),
         };
         let rows = RowHasher::new(&schema, families)?;
+        let deleted_at = schema.index(DELETED_AT).filter(|_| soft);
         Ok(Side {
             session: Arc::from(session),
             read,
             chain: work.map(|work| Arc::clone(&work.chain)),
             schema,
             rows,
-            limits: Limits::new(pipeline.limits.rows_per_second, pipeline.limits.bytes_per_second),
+            limits: limits.clone(),
+            deleted_at,
         })
     }
 
@@ -115,18 +129,46 @@ impl Pair {
         source: &Arc<dyn Source>,
         target: &Arc<dyn Source>,
     ) -> Result<Self> {
+        let limits = Limits::new(pipeline.limits.rows_per_second, pipeline.limits.bytes_per_second);
+        Self::of(work, source, target, pipeline.parallel, &limits).await
+    }
+
+    /// Opens both sides of a stream to compare its keys alone.
+    pub(crate) async fn of_keys(
+        work: &StreamWork,
+        source: &Arc<dyn Source>,
+        target: &Arc<dyn Source>,
+        parallel: usize,
+        limits: &Limits,
+    ) -> Result<Self> {
+        Self::of(&keys_only(work)?, source, target, parallel, limits).await
+    }
+
+    async fn of(
+        work: &StreamWork,
+        source: &Arc<dyn Source>,
+        target: &Arc<dyn Source>,
+        parallel: usize,
+        limits: &Limits,
+    ) -> Result<Self> {
         let mut read = Read::clone(&work.read);
         read.chunk_rows = read.chunk_rows.min(CHUNK_ROWS_MAX);
         let work = StreamWork { read: Arc::new(read), ..work.clone() };
         let there = one_stream(target.as_ref(), &work.target.name).await?;
         let families = columns(&work, &there)?;
+        let mut wanted: Vec<String> = families.iter().map(|(name, _)| name.clone()).collect();
+        let soft = work.deletes == Deletes::Soft;
+        if soft && there.schema.column(DELETED_AT).is_some() && !wanted.iter().any(|name| name == DELETED_AT)
+        {
+            wanted.push(DELETED_AT.to_owned());
+        }
         let target_read = Arc::new(Read {
-            columns: families.iter().map(|(name, _)| name.clone()).collect(),
+            columns: wanted,
             filter: None,
             chunk_rows: work.read.chunk_rows,
             stream: Arc::new(there),
         });
-        let method = common_method(source.as_ref(), target.as_ref(), &work, &target_read);
+        let method = !soft && common_method(source.as_ref(), target.as_ref(), &work, &target_read);
         let key = work.target.key.clone();
         let in_key: Vec<(String, Family)> =
             families.iter().filter(|(name, _)| key.contains(name)).cloned().collect();
@@ -135,9 +177,10 @@ impl Pair {
             pairing: if in_key.is_empty() { families.clone() } else { in_key },
             key,
             source: Arc::new(
-                Side::new(source, Arc::clone(&work.read), Some(&work), &families, pipeline).await?,
+                Side::new(source, Arc::clone(&work.read), Some(&work), &families, parallel, limits, false)
+                    .await?,
             ),
-            target: Arc::new(Side::new(target, target_read, None, &families, pipeline).await?),
+            target: Arc::new(Side::new(target, target_read, None, &families, parallel, limits, soft).await?),
             method,
         })
     }

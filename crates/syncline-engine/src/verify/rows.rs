@@ -1,11 +1,12 @@
 //! Reads one side, steps applied, batch by batch.
 
-use arrow_array::RecordBatch;
+use arrow_array::{Array, RecordBatch};
 use serde_json::Value;
 use syncline_connect::Next;
 use syncline_types::{LogicalType, Result, Split, TableSchema, row_json, text::Values};
 
 use super::pair::Side;
+use crate::shell::work::broken;
 
 /// Calls `each` with every batch of a split. Returns how many rows cannot be read.
 pub(crate) async fn each_batch(
@@ -28,6 +29,13 @@ pub(crate) async fn each_batch(
                 .apply(std::mem::replace(&mut batch.rows, RecordBatch::new_empty(side.schema.arrow())))?;
             unreadable += applied.rejects.len() as u64;
             batch.rows = applied.rows;
+        }
+        if let Some(place) = side.deleted_at {
+            let live = arrow_array::BooleanArray::from_iter(
+                (0..batch.rows.num_rows()).map(|row| Some(batch.rows.column(place).is_null(row))),
+            );
+            let kept = arrow_select::filter::filter_record_batch(&batch.rows, &live);
+            batch.rows = kept.map_err(|error| broken(&error.to_string()))?;
         }
         each(&batch.rows)?;
     }

@@ -54,6 +54,7 @@ impl Fixture for Calm {
             keyed,
             write: WriteMode::Append,
             staged: false,
+            removes: false,
             changing: false,
             rows: Rows::new(),
             snapshots: Default::default(),

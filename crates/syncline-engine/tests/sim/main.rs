@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "this is a test, in several files")]
 
+mod back;
 mod conformance;
 mod process;
 mod scenario;

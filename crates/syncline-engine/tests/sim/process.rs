@@ -8,15 +8,17 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use syncline_config::Deletes;
 use syncline_connect::{Read, Replace, Sink, Target, Task};
 use syncline_engine::{
     core::{Action, Answer, Core, Ending, Event, Job, LaneAction, Scope, Step, StreamAction},
-    shell::{LaneState, StreamState, StreamWork, Work},
+    shell::{LaneState, ReadBack, StreamState, StreamWork, Work},
 };
 use syncline_steps::Chain;
 use syncline_types::Result;
 
 use super::{
+    back::SimBack,
     sink::SimSink,
     source::{SimSource, stream},
     store::SimStore,
@@ -60,7 +62,7 @@ impl Process {
         for (stream, plan) in streams.iter_mut().zip(now(sink.plan(&targets)).unwrap()) {
             stream.before = plan.before;
         }
-        let work = Work::new(
+        let mut work = Work::new(
             "p".into(),
             ("sim:".into(), "sim:".into()),
             job.fingerprint.clone(),
@@ -70,6 +72,11 @@ impl Process {
             None,
             streams,
         );
+        work.read_back = Some(ReadBack {
+            opener: Arc::new(SimBack(world.clone())),
+            scratch: std::env::temp_dir().join(format!("syncline-sim-{}-{me}", std::process::id())),
+            allow_empty: true,
+        });
         let (core, pending) = Core::start(job);
         Process {
             world: world.clone(),
@@ -203,6 +210,9 @@ impl Process {
             (Mistake::NotLockedAgain, _, Action::Lock { .. }) if self.core.epoch() > 0 => {
                 Some(Ok(Answer::Epoch(self.core.epoch())))
             }
+            (Mistake::VanishedKept, _, Action::Stream(StreamAction::RemoveVanished)) => {
+                self.world.get().dice.chance(300).then_some(Ok(Answer::Removed(0)))
+            }
             (Mistake::SnapshotsMixed, _, Action::Stream(StreamAction::ResetTarget)) => Some(Ok(Answer::Done)),
             (
                 Mistake::LettersAfterCommit,
@@ -252,5 +262,6 @@ fn stream_work(number: usize, table: &super::world::SourceTable, chunk_rows: u64
         read: Arc::new(Read { stream, columns, filter: None, chunk_rows }),
         target: Arc::new(target),
         before: vec![],
+        deletes: if table.removes { Deletes::Apply } else { Deletes::Ignore },
     }
 }

@@ -84,6 +84,7 @@ impl Scenario {
                 keyed: true,
                 write: WriteMode::Merge,
                 staged: false,
+                removes: false,
                 changing: false,
                 rows,
                 snapshots: BTreeMap::new(),
@@ -97,6 +98,8 @@ impl Scenario {
             keyed,
             write,
             staged: !(keyed && write == WriteMode::Append),
+            // Of dice of its own, so that seeds mean the rest as they did.
+            removes: write == WriteMode::Merge && Dice(dice.0 ^ 0xDE1).chance(500),
             changing: !keyed && dice.chance(500),
             rows,
             snapshots: BTreeMap::new(),
@@ -113,6 +116,7 @@ impl Scenario {
                 staged: table.staged,
                 write: table.write,
                 target_has_rows: !table.before.is_empty(),
+                removes: table.removes,
             })
             .collect();
         Job {
@@ -273,6 +277,7 @@ fn expected(table: &SourceTable, good: Vec<Row>) -> Vec<Row> {
         WriteMode::Merge => {
             let mut rows: Rows = table.before.iter().copied().collect();
             rows.extend(good);
+            rows.retain(|key, _| !table.removes || table.rows.contains_key(key));
             rows.into_iter().collect()
         }
     }

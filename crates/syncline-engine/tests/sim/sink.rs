@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use syncline_connect::{
     Action, ColumnPlan, Delivery, Existing, Finding, Lanes, Marking, Published, RunRef, Sink, Target,
-    TargetPlan, TargetProgress, WriteMode, Writer,
+    TargetPlan, TargetProgress, Task, WriteMode, Writer,
 };
 use syncline_types::{Column, Error, Result, codes};
 
@@ -250,6 +250,9 @@ fn publish(world: &mut World, run: &RunRef, target: &Target) -> Result<()> {
     let old = world.target.tables.get(&target.name.table);
     let mut table = old.cloned().unwrap_or(Table { keyed: staged.keyed, rows: vec![] });
     match target.write {
+        _ if target.task == Task::Delete => {
+            table.rows.retain(|(key, _)| !staged.rows.iter().any(|(gone, _)| gone == key));
+        }
         WriteMode::Overwrite => {
             if world.has(Mistake::PublishInTwoSteps) && !table.rows.is_empty() && !staged.rows.is_empty() {
                 // Somebody looks just now.

@@ -36,6 +36,8 @@ pub(crate) struct SourceTable {
     pub(crate) keyed: bool,
     pub(crate) write: WriteMode,
     pub(crate) staged: bool,
+    /// Whether rows of the target that it does not have go.
+    pub(crate) removes: bool,
     /// Whether it may change between two sessions.
     pub(crate) changing: bool,
     pub(crate) rows: Rows,
@@ -117,10 +119,12 @@ pub(crate) enum Mistake {
     AgainIgnored,
     /// The lock is not taken again after a restart has cleared the target, and its epoch with it.
     NotLockedAgain,
+    /// Rows that the source no longer has are taken to be removed.
+    VanishedKept,
 }
 
 impl Mistake {
-    pub(crate) const ALL: [Mistake; 15] = [
+    pub(crate) const ALL: [Mistake; 16] = [
         Mistake::StateBeforeCommit,
         Mistake::TrustState,
         Mistake::SplitNotSaved,
@@ -136,6 +140,7 @@ impl Mistake {
         Mistake::CommitAssumedFailed,
         Mistake::AgainIgnored,
         Mistake::NotLockedAgain,
+        Mistake::VanishedKept,
     ];
 }
 

@@ -30,7 +30,11 @@ impl SimWriter {
 
 fn rows_of(batch: &RecordBatch) -> Vec<Row> {
     let column = |at: usize| batch.column(at).as_primitive::<Int64Type>();
-    column(0).values().iter().copied().zip(column(1)).collect()
+    match batch.num_columns() {
+        // Keys of rows that are to go.
+        1 => column(0).values().iter().map(|key| (*key, None)).collect(),
+        _ => column(0).values().iter().copied().zip(column(1)).collect(),
+    }
 }
 
 pub(crate) fn refusal(row: Option<u32>) -> Error {

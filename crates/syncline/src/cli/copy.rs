@@ -104,24 +104,24 @@ fn report(outcome: &Outcome, output: Output) {
     if output == Output::Json {
         return;
     }
-    let mut rows = vec![
-        ["stream", "target", "rows", "resumed", "rejected", "bytes", "time", "rows/s", ""]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
+    // Only pipelines that remove rows have something to say of it.
+    let removes = summary.streams.iter().any(|stream| stream.deleted > 0);
+    let mut heading = vec!["stream", "target", "rows", "resumed", "rejected"];
+    heading.extend(removes.then_some("deleted"));
+    heading.extend(["bytes", "time", "rows/s", ""]);
+    let mut rows = vec![heading.into_iter().map(str::to_owned).collect::<Vec<_>>()];
     for stream in &summary.streams {
         let rate = if stream.seconds > 0.0 { (stream.rows as f64 / stream.seconds) as u64 } else { 0 };
-        rows.push(vec![
+        let mut row = vec![
             stream.stream.clone(),
             stream.target.clone(),
             count(stream.rows),
             count(stream.rows_resumed),
             count(stream.rejected),
-            bytes(stream.bytes),
-            duration(stream.seconds),
-            count(rate),
-            stream.outcome.to_owned(),
-        ]);
+        ];
+        row.extend(removes.then(|| count(stream.deleted)));
+        row.extend([bytes(stream.bytes), duration(stream.seconds), count(rate), stream.outcome.to_owned()]);
+        rows.push(row);
     }
     for line in table(&rows, 0) {
         eprintln!("{line}");

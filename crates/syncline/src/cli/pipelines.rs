@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use syncline_config::{CopyArgs, File, OnError, Pipeline, ProcessSecrets, is_connection};
+use syncline_config::{CopyArgs, Deletes, File, OnError, Pipeline, ProcessSecrets, is_connection};
 use syncline_connect::{Replace, WriteMode};
 use syncline_types::{Error, Result, codes};
 
@@ -53,6 +53,10 @@ pub(crate) struct PipelineOptions {
     /// How an overwrite is published
     #[arg(long, value_enum)]
     replace: Option<Replace_>,
+    /// What happens to rows at the target that the source no longer has, in a merge: soft notes the time
+    /// in their column _deleted_at
+    #[arg(long, value_enum)]
+    deletes: Option<Deletes_>,
     /// Let an empty source empty a target that has rows
     #[arg(long)]
     allow_empty: bool,
@@ -66,6 +70,13 @@ enum Write {
     Overwrite,
     Append,
     Merge,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Deletes_ {
+    Ignore,
+    Soft,
+    Apply,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -115,6 +126,11 @@ impl PipelineOptions {
             }),
             allow_empty: self.allow_empty,
             name: self.name,
+            deletes: self.deletes.map(|deletes| match deletes {
+                Deletes_::Ignore => Deletes::Ignore,
+                Deletes_::Soft => Deletes::Soft,
+                Deletes_::Apply => Deletes::Apply,
+            }),
             replace: self.replace.map(|replace| match replace {
                 Replace_::Auto => Replace::Auto,
                 Replace_::InPlace => Replace::InPlace,
@@ -137,6 +153,7 @@ impl PipelineOptions {
             && self.chunk_rows.is_none()
             && self.on_error.is_none()
             && self.replace.is_none()
+            && self.deletes.is_none()
             && !self.allow_empty
     }
 }

@@ -9,6 +9,7 @@ mod lite;
 mod tables;
 
 mod copy;
+mod deletes;
 mod demo;
 mod full;
 mod kill;
