@@ -30,6 +30,8 @@ use self::{
     socket::Socket,
     wire::Wire,
 };
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::packet::look_into;
 pub(crate) use self::{
     packet::{Outcome, lenenc},
     second::Patience,
@@ -45,6 +47,7 @@ use crate::{
 /// Rows of texts; `None` is NULL.
 pub(crate) type Rows = Vec<Vec<Option<String>>>;
 
+const QUIT: u8 = 0x01;
 const QUERY: u8 = 0x03;
 const PING: u8 = 0x0E;
 
@@ -296,6 +299,14 @@ impl Client {
         match is_end(&packet) {
             true => Ok(()),
             false => Err(from_io(&packet::garbled(), operation, object)),
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if self.state == State::Ready {
+            self.wire.leave(QUIT);
         }
     }
 }

@@ -7,6 +7,8 @@ mod config;
 mod decode;
 mod dialect;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod schema;
 mod snapshot;
 mod types;

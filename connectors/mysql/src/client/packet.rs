@@ -175,6 +175,14 @@ pub(crate) fn garbled() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "its packets do not follow their own form")
 }
 
+/// Lets every reader of a packet look at these bytes.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn look_into(packet: &[u8]) {
+    let _ = (greeting(packet), auth_switch(packet), answer(packet).map(|_| ()), ok(packet));
+    let _ = (error(packet).map(|_| ()), column(packet), prepared(packet), is_end(packet));
+    let _ = (text_row(packet, 3), lenenc(packet));
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -185,9 +193,7 @@ mod tests {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..90), first: u8) {
             for packet in [bytes.clone(), [&[first], bytes.as_slice()].concat(), [&[10], bytes.as_slice()].concat()] {
-                let _ = (greeting(&packet), auth_switch(&packet), answer(&packet), ok(&packet));
-                let _ = (error(&packet), column(&packet), prepared(&packet), is_end(&packet));
-                let _ = (text_row(&packet, 3), lenenc(&packet));
+                look_into(&packet);
             }
         }
     }

@@ -5,10 +5,14 @@
 //! front, decodes it where it lies, and only then lets go of it; a payload that is larger than the
 //! buffer is announced first, so that memory can be reserved before it is taken from the socket.
 
-use std::io;
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Waker},
+};
 
 use bytes::BufMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::socket::Socket;
 
@@ -261,6 +265,16 @@ impl Wire {
             self.begin_part(0);
         }
         self.flush().await
+    }
+
+    /// Says good-bye as far as that goes without waiting: a server logs connections that just end.
+    pub(super) fn leave(&mut self, quit: u8) {
+        let mut task = Context::from_waker(Waker::noop());
+        let mut socket = Pin::new(&mut self.socket);
+        if socket.as_mut().poll_write(&mut task, &[1, 0, 0, 0, quit]).is_ready() {
+            // What does not go now does not go.
+            let _ = socket.poll_flush(&mut task);
+        }
     }
 
     /// Writes a header and returns how many bytes follow it.

@@ -19,6 +19,7 @@ mod encodings;
 mod equal;
 mod keys;
 mod large;
+mod mysql;
 mod refused;
 mod routes;
 
