@@ -21,6 +21,8 @@ use std::{io, sync::Arc, time::Duration};
 use syncline_connect::{Context, Finding, Report};
 use syncline_types::{Error, Result, codes};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::packet::look_into;
 #[expect(unused_imports, reason = "for the sink, which uses the rest of the client")]
 pub(crate) use self::{load::Load, statement::Param};
 use self::{
@@ -30,8 +32,6 @@ use self::{
     socket::Socket,
     wire::Wire,
 };
-#[cfg(any(test, fuzzing))]
-pub(crate) use self::packet::look_into;
 pub(crate) use self::{
     packet::{Outcome, lenenc},
     second::Patience,
