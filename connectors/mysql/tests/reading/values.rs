@@ -1,9 +1,12 @@
 //! Every type, its extremes, and what has no place elsewhere.
 
-use syncline_testkit::servers::mysql::Product;
-use syncline_types::{DefaultValue, LogicalType, codes};
+use std::sync::Arc;
 
-use crate::table::{config, discover, odd_server, open, products, table};
+use syncline_connect::Read;
+use syncline_testkit::servers::mysql::Product;
+use syncline_types::{Comparison, DefaultValue, LogicalType, Predicate, codes};
+
+use crate::table::{config, discover, odd_server, open, products, read, read_all, table};
 
 /// Types, their extremes from the lowest to the highest, and what they mean here.
 const TYPES: &[(&str, &[&str], &[&str])] = &[
@@ -241,5 +244,65 @@ async fn how_far_a_column_goes() {
         }
         let error = source.edge(&stream, "t").await.expect_err("texts have no order everywhere");
         assert_eq!(error.code(), &codes::UNSUPPORTED);
+    }
+}
+
+/// What the server selects by each condition that it is given.
+#[tokio::test]
+async fn conditions_select_what_they_say() {
+    let compare = |column: &str, op, constant: &str| Predicate::Compare {
+        column: column.into(),
+        op,
+        constant: constant.into(),
+    };
+    let null = |column: &str, negated| Predicate::IsNull { column: column.into(), negated };
+    for product in products() {
+        let server = odd_server(product);
+        let database = server.create_database();
+        server.sql(
+            &database,
+            "SET sql_mode = '', time_zone = '+00:00';
+             CREATE TABLE c (id int primary key, big bigint unsigned, n decimal(10,2), flag tinyint(1), d date NOT NULL,
+               at timestamp(6) NULL, dt datetime, t varchar(9), f float);
+             INSERT INTO c VALUES
+               (1, 0, -1.50, 0, '2024-01-01', '2024-01-01 00:00:00', '2024-01-01', 'a', 0.1),
+               (2, 18446744073709551615, 1.5, 1, '2024-02-29', '2024-01-01 00:00:00.000001', NULL, 'A', 0.2),
+               (3, NULL, NULL, NULL, '2024-03-01', NULL, NULL, NULL, NULL)",
+        );
+        let source = open(config(server.port(), &database, "")).await;
+        let stream = discover(source.as_ref(), "c").await;
+        use Comparison::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual};
+        for (filter, expected) in [
+            (compare("big", Greater, "9223372036854775807"), &["2"][..]),
+            (compare("big", Equal, "18446744073709551615"), &["2"]),
+            (compare("n", LessOrEqual, "-1.5"), &["1"]),
+            (compare("n", NotEqual, "1.50"), &["1"]),
+            (compare("flag", Equal, "true"), &["2"]),
+            (compare("d", GreaterOrEqual, "2024-02-29"), &["2", "3"]),
+            (compare("at", Greater, "2024-01-01 00:00:00+00:00"), &["2"]),
+            (compare("at", Less, "2024-01-01 00:00:00.000001+00:00"), &["1"]),
+            (compare("dt", Equal, "2024-01-01 00:00:00"), &["1"]),
+            (null("at", false), &["3"]),
+            (null("t", true), &["1", "2"]),
+            (Predicate::Or(vec![compare("id", Equal, "3"), compare("n", Less, "0")]), &["1", "3"]),
+            (Predicate::And(vec![compare("id", Greater, "1"), null("big", true)]), &["2"]),
+        ] {
+            assert!(source.evaluates(&stream, &filter), "{filter:?}");
+            let read = Arc::new(Read { filter: Some(filter.clone()), ..(*read(stream.clone(), 2)).clone() });
+            let rows = read_all(source.as_ref(), &read).await.expect("it is read").rows;
+            let ids: Vec<&str> = rows.iter().filter_map(|row| row[0].as_deref()).collect();
+            assert_eq!(ids, expected, "{filter:?} on {product:?}");
+        }
+        for filter in [
+            compare("t", Equal, "a"),
+            compare("f", Equal, "0.1"),
+            compare("flag", Greater, "false"),
+            // The server would take a day that is none for NULL here.
+            null("d", false),
+        ] {
+            assert!(!source.evaluates(&stream, &filter), "{filter:?}");
+        }
+        let nulled = open(config(server.port(), &database, r#", "zero_dates": "null""#)).await;
+        assert!(!nulled.evaluates(&stream, &compare("d", Less, "2024-02-29")), "what is no day is NULL here");
     }
 }
