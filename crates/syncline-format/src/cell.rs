@@ -307,6 +307,31 @@ fn bytes(text: &str, binary: BinaryText, column: &mut Bytes) -> Result<(), Misfi
     Ok(())
 }
 
+/// Appends the text of bytes, without a copy in between: they may be most of a process's memory.
+pub(crate) fn write_bytes(bytes: &[u8], binary: BinaryText, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    /// Whole groups of three, so that only the last piece has padding.
+    const PIECE_BYTES: usize = 3 << 10;
+    match binary {
+        BinaryText::Base64 => {
+            make_room(out, bytes.len().div_ceil(3) * 4);
+            let mut piece = [0; PIECE_BYTES / 3 * 4];
+            for bytes in bytes.chunks(PIECE_BYTES) {
+                // The piece has room for what it is given.
+                let written = BASE64.encode_slice(bytes, &mut piece).unwrap_or(0);
+                out.extend_from_slice(&piece[..written]);
+            }
+        }
+        BinaryText::Hex => {
+            make_room(out, 2 + 2 * bytes.len());
+            out.extend_from_slice(b"\\x");
+            for byte in bytes {
+                out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+            }
+        }
+    }
+}
+
 /// Room for a value. A wide one takes no more than it needs; small ones must not move the buffer each time.
 fn make_room(buffer: &mut Vec<u8>, bytes: usize) {
     const WIDE_BYTES: usize = 64 << 10;

@@ -5,10 +5,15 @@ use std::io::{self, Read};
 /// What the window normally holds; a wider record makes it grow for as long as it is there.
 pub(crate) const WINDOW_BYTES: usize = 256 << 10;
 
+/// By so much it is filled at once, so that room that a record does not need is never touched.
+const STEP_BYTES: usize = 1 << 20;
+
 pub(crate) struct Window<R> {
     input: R,
     /// Bytes from the input; the first `filled` of them are real.
     bytes: Vec<u8>,
+    /// How long it may become without asking.
+    room: usize,
     pub(crate) filled: usize,
     /// Whether the input has no more.
     pub(crate) ended: bool,
@@ -20,7 +25,15 @@ pub(crate) struct Window<R> {
 
 impl<R: Read> Window<R> {
     pub(crate) fn new(input: R) -> Self {
-        Window { input, bytes: vec![0; WINDOW_BYTES], filled: 0, ended: false, start: 0, at: 0 }
+        Window {
+            input,
+            bytes: vec![0; WINDOW_BYTES],
+            room: WINDOW_BYTES,
+            filled: 0,
+            ended: false,
+            start: 0,
+            at: 0,
+        }
     }
 
     /// All bytes from the current record on.
@@ -39,7 +52,7 @@ impl<R: Read> Window<R> {
 
     /// Bytes that it holds beyond its usual size.
     pub(crate) fn excess_bytes(&self) -> u64 {
-        (self.bytes.len() - WINDOW_BYTES) as u64
+        (self.room - WINDOW_BYTES) as u64
     }
 
     /// Gets more bytes; false when the current record already fills `bytes_max`.
@@ -50,10 +63,16 @@ impl<R: Read> Window<R> {
                 self.filled -= self.start;
                 self.at -= self.start;
                 self.start = 0;
-            } else if self.bytes.len().saturating_mul(2) <= bytes_max {
-                self.bytes.resize(self.bytes.len() * 2, 0);
             } else {
-                return Ok(false);
+                let length = self.bytes.len();
+                if length == self.room {
+                    if self.room.saturating_mul(2) > bytes_max {
+                        return Ok(false);
+                    }
+                    self.room *= 2;
+                    self.bytes.reserve_exact(self.room - length);
+                }
+                self.bytes.resize(self.room.min(length + STEP_BYTES), 0);
             }
         }
         let count = loop {
@@ -71,11 +90,11 @@ impl<R: Read> Window<R> {
     pub(crate) fn consume(&mut self) {
         self.start = self.at;
         let rest = self.filled - self.start;
-        if self.bytes.len() > WINDOW_BYTES && rest <= WINDOW_BYTES {
+        if self.room > WINDOW_BYTES && rest <= WINDOW_BYTES {
             // A wide record does not keep its memory.
             let mut bytes = vec![0; WINDOW_BYTES];
             bytes[..rest].copy_from_slice(&self.bytes[self.start..self.filled]);
-            self.bytes = bytes;
+            (self.bytes, self.room) = (bytes, WINDOW_BYTES);
             (self.start, self.at, self.filled) = (0, 0, rest);
         }
     }

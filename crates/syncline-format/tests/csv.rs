@@ -46,6 +46,11 @@ fn dialects() -> impl Strategy<Value = Format> {
             options.header = false;
             options.binary = BinaryText::Hex;
         })),
+        // Both are made of what base64 is made of.
+        Just(csv(|options| {
+            options.delimiter = b'/';
+            options.null = "AA==".to_owned();
+        })),
         Just(csv(|options| {
             options.delimiter = b'\t';
             options.null = "NULL".to_owned();

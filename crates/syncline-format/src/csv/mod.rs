@@ -63,6 +63,14 @@ impl CsvOptions {
         Ok(())
     }
 
+    /// Whether the text of some bytes, if there are any, may be taken for something else, since a
+    /// delimiter or the marker is made of what it is made of.
+    fn binary_needs_quotes(&self) -> bool {
+        let in_text = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=\\".contains(&byte);
+        let marker = !self.null.is_empty() && self.null.bytes().all(in_text);
+        marker || in_text(self.delimiter) || in_text(self.quote)
+    }
+
     fn check_for_writing(&self) -> Result<()> {
         self.check()?;
         if self.backslash {

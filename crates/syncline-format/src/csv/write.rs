@@ -3,12 +3,11 @@
 use std::io::Write;
 
 use arrow_array::RecordBatch;
-use base64::{Engine, prelude::BASE64_STANDARD};
 use syncline_types::{LogicalType, Result, TableSchema, text::Values};
 
 use super::CsvOptions;
 use crate::{
-    cell::BinaryText,
+    cell,
     compress::Encoder,
     part::{PartWriter, Refusal},
 };
@@ -87,12 +86,21 @@ fn write_value(
     if let Values::Text(array) = values {
         return write_field(array.value(row), options, out);
     }
+    if let Values::Binary(array) = values
+        && !array.value(row).is_empty()
+        && !options.binary_needs_quotes()
+    {
+        return cell::write_bytes(array.value(row), options.binary, out);
+    }
     scratch.clear();
-    match (values, options.binary) {
-        (Values::Binary(array), BinaryText::Base64) => {
-            BASE64_STANDARD.encode_string(array.value(row), scratch);
+    match values {
+        Values::Binary(array) => {
+            let mut text = vec![];
+            cell::write_bytes(array.value(row), options.binary, &mut text);
+            // Nothing but ASCII.
+            scratch.push_str(&String::from_utf8_lossy(&text));
         }
-        (values, _) => values.write(row, scratch),
+        values => values.write(row, scratch),
     }
     write_field(scratch, options, out);
     // One wide value does not keep its memory.

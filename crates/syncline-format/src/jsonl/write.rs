@@ -3,13 +3,12 @@
 use std::io::Write;
 
 use arrow_array::RecordBatch;
-use base64::{Engine, prelude::BASE64_STANDARD};
 use syncline_types::{Column, Error, LogicalType, Result, TableSchema, codes, text::Values};
 
 use super::{JsonLinesOptions, scan};
 use crate::{
     bad_option,
-    cell::BinaryText,
+    cell::{self, BinaryText},
     compress::{Encoder, WRITE_BYTES},
     part::{PartWriter, Refusal},
 };
@@ -68,14 +67,14 @@ impl<W: Write> Writer<W> {
                     write_json(array.value(row), &mut self.open, buffer).map_err(|_| index)?;
                 }
                 (Values::Text(array), _) => write_text(array.value(row), buffer),
+                (Values::Binary(array), _) if self.binary == BinaryText::Base64 => {
+                    buffer.push(b'"');
+                    cell::write_bytes(array.value(row), self.binary, buffer);
+                    buffer.push(b'"');
+                }
                 (values, logical) => {
                     self.scratch.clear();
-                    match (values, self.binary) {
-                        (Values::Binary(array), BinaryText::Base64) => {
-                            BASE64_STANDARD.encode_string(array.value(row), &mut self.scratch);
-                        }
-                        (values, _) => values.write(row, &mut self.scratch),
-                    }
+                    values.write(row, &mut self.scratch);
                     write_scalar(&mut self.scratch, logical, buffer);
                     // One wide value does not keep its memory.
                     self.scratch.shrink_to(WRITE_BYTES);

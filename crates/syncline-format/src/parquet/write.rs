@@ -6,13 +6,17 @@ use ::parquet::{
     arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions},
     basic::{Compression as Codec, GzipLevel, ZstdLevel},
     errors::{ParquetError, Result as ParquetResult},
-    file::{metadata::KeyValue, properties::WriterProperties},
+    file::{
+        metadata::KeyValue,
+        properties::{EnabledStatistics, WriterProperties},
+    },
+    schema::types::ColumnPath,
 };
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray};
-use arrow_schema::Schema;
+use arrow_schema::{DataType, Schema};
 use arrow_select::filter::filter_record_batch;
 use syncline_types::{
-    Column, Error, Result, TableSchema, codes,
+    Column, Error, LogicalType, Result, TableSchema, codes,
     special::{
         DATE_INFINITY, DATE_MINUS_INFINITY, DECIMAL128_NAN, DECIMAL256_NAN, TIMESTAMP_INFINITY,
         TIMESTAMP_MINUS_INFINITY,
@@ -56,7 +60,13 @@ impl<W: Write + Send> Writer<W> {
             Compression::Zstd => Codec::ZSTD(ZstdLevel::default()),
         };
         let metadata = KeyValue::new(SCHEMA_KEY.to_owned(), schema_text(schema)?);
-        let properties = WriterProperties::builder()
+        let mut properties = WriterProperties::builder();
+        for column in schema.columns.iter().filter(|column| has_any_length(column.logical)) {
+            // The lowest and highest text would be held twice more while a row group is written.
+            let path = ColumnPath::new(vec![column.name.clone()]);
+            properties = properties.set_column_statistics_enabled(path, EnabledStatistics::None);
+        }
+        let properties = properties
             .set_compression(codec)
             .set_created_by(format!("syncline {}", env!("CARGO_PKG_VERSION")))
             .set_key_value_metadata(Some(vec![metadata]))
@@ -166,6 +176,10 @@ impl<W: Write + Send> PartWriter<W> for Writer<W> {
         out.flush().map_err(|failed| crate::error::write(&name, &failed))?;
         Ok(out)
     }
+}
+
+fn has_any_length(logical: LogicalType) -> bool {
+    matches!(logical.arrow(), DataType::Utf8 | DataType::Binary)
 }
 
 fn columns_of<'a>(batch: &'a RecordBatch, columns: &[Column]) -> Result<Vec<Values<'a>>> {
