@@ -155,3 +155,25 @@ async fn a_slow_target_does_not_cost_the_connection() {
         assert!(to_the_end(reader.as_mut()).await.expect("the rest comes") > 10_000, "{product:?}");
     }
 }
+
+#[tokio::test]
+async fn rows_that_are_long_in_coming_are_waited_for() {
+    for product in products() {
+        let server = shared(product);
+        let database = server.create_database();
+        // What is before the pause is more than the server gathers before it sends.
+        server.sql(
+            &database,
+            "CREATE TABLE s (id int primary key, v varchar(9000));
+             INSERT INTO s VALUES (1, repeat('a', 9000)), (2, repeat('b', 9000)), (3, repeat('c', 9000)), (4, 'd');
+             CREATE VIEW slow AS SELECT id, v, if(id = 4, sleep(3.5), 0) AS pause FROM s",
+        );
+        let cx = context(32 << 20, Duration::from_secs(1));
+        let source = Mysql::source(config(server.port(), &database, ""), cx).await.expect("it opens");
+        let read = read(discover(source.as_ref(), "slow").await, 10);
+        let session = source.begin(std::slice::from_ref(&read), 1).await.expect("a session begins");
+        let split = splits(session.as_ref(), &read).await.expect("it is one").remove(0);
+        let rows = rows_of(session.as_ref(), &read, &split).await.expect("the server works on it").rows;
+        assert_eq!(rows.len(), 4, "{product:?}");
+    }
+}
