@@ -7,6 +7,8 @@ use syncline_types::{Error, Result, codes};
 pub static ALL: &[&dyn AnyConnector] = &[
     #[cfg(feature = "blackhole")]
     &Erased::<syncline_blackhole::Blackhole>::new(),
+    #[cfg(feature = "file")]
+    &Erased::<syncline_file::Files>::new(),
     #[cfg(feature = "generate")]
     &Erased::<syncline_generate::Generate>::new(),
     #[cfg(feature = "mysql")]

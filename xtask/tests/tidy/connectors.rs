@@ -14,6 +14,7 @@ const FILE_NAMES: &[&str] = &[
 
 /// Names beyond these, with why the connector needs one: `(connector, name, reason)`.
 const OTHER_FILE_NAMES: &[(&str, &str, &str)] = &[
+    ("file", "manifest", "the list of a folder's parts is read by the source and written by the sink"),
     ("generate", "value", "what it makes up is neither decoded nor encoded"),
     ("postgres", "numeric", "the binary form of numeric is used by decode and encode"),
 ];

@@ -1,0 +1,7 @@
+//! Files of all kinds, good and bad, through the connector's own interface.
+
+mod changed;
+mod folders;
+mod modes;
+mod rig;
+mod strangers;
