@@ -99,9 +99,17 @@ impl Source for GenerateSource {
         Ok(Box::new(self.clone()))
     }
 
-    async fn edge(&self, stream: &Stream, _: &str) -> Result<Edge> {
-        Err(Error::new(&codes::UNSUPPORTED, "read from a mark on", format!("`{}`", stream.name))
-            .because("the connector cannot tell how far a column goes"))
+    /// Only of the column that counts: the others would have to be made up to the last row.
+    async fn edge(&self, stream: &Stream, column: &str) -> Result<Edge> {
+        let table = self.tables.iter().find(|table| table.name == stream.name.table);
+        let table = table.ok_or_else(|| missing(&stream.name))?;
+        if table.key().is_none_or(|key| key.name != column) {
+            let object = format!("`{}.{column}`", stream.name);
+            return Err(Error::new(&codes::UNSUPPORTED, "find the highest value of", object)
+                .because("only the highest value of a `sequence` is known"));
+        }
+        let highest = (table.rows > 0).then(|| table.rows.to_string());
+        Ok(Edge { highest, nulls: 0 })
     }
 
     fn digest_method(&self, _: &Read) -> Option<String> {

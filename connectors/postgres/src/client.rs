@@ -150,6 +150,14 @@ fn encryption(
     })
 }
 
+fn rows_of(messages: &[SimpleQueryMessage]) -> Vec<Vec<Option<String>>> {
+    let rows = messages.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    rows.map(|row| (0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect()).collect()
+}
+
 impl Client {
     /// Ends the connection without waiting for what it is doing: the server stops when it notices.
     pub(crate) fn hang_up(&self) {
@@ -196,15 +204,7 @@ impl Client {
         object: &str,
     ) -> Result<Vec<Vec<Option<String>>>> {
         let messages = self.answer(operation, object, self.inner.simple_query(sql)).await?;
-        Ok(messages
-            .iter()
-            .filter_map(|message| match message {
-                SimpleQueryMessage::Row(row) => {
-                    Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
-                }
-                _ => None,
-            })
-            .collect())
+        Ok(rows_of(&messages))
     }
 
     /// The first text of the first row.
@@ -216,8 +216,27 @@ impl Client {
     /// Runs statements that may take long and say nothing meanwhile. There is no deadline; instead a
     /// second connection looks now and then whether the server still works on it.
     pub(crate) async fn run_long(&self, sql: &str, operation: &str, object: &str) -> Result<()> {
+        self.long(operation, object, self.inner.batch_execute(sql)).await
+    }
+
+    /// As [`Client::texts`], for statements that may take as long as those of [`Client::run_long`].
+    pub(crate) async fn texts_long(
+        &self,
+        sql: &str,
+        operation: &str,
+        object: &str,
+    ) -> Result<Vec<Vec<Option<String>>>> {
+        let messages = self.long(operation, object, self.inner.simple_query(sql)).await?;
+        Ok(rows_of(&messages))
+    }
+
+    async fn long<T>(
+        &self,
+        operation: &str,
+        object: &str,
+        work: impl Future<Output = std::result::Result<T, tokio_postgres::Error>>,
+    ) -> Result<T> {
         let pid = self.text("SELECT pg_backend_pid()", operation, object).await?.unwrap_or_default();
-        let work = self.inner.batch_execute(sql);
         tokio::pin!(work);
         loop {
             tokio::select! {

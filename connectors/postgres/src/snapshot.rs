@@ -1,6 +1,7 @@
 //! Reading: one exported snapshot for all connections, splits by ranges of the key or of pages,
 //! rows by binary COPY.
 
+mod edge;
 mod reader;
 mod splitter;
 
@@ -150,9 +151,8 @@ impl Source for PostgresSource {
         }))))
     }
 
-    async fn edge(&self, stream: &Stream, _: &str) -> Result<Edge> {
-        Err(Error::new(&codes::UNSUPPORTED, "read from a mark on", format!("`{}`", stream.name))
-            .because("the connector cannot tell how far a column goes"))
+    async fn edge(&self, stream: &Stream, column: &str) -> Result<Edge> {
+        edge::find(&self.client, &self.config, stream, column).await
     }
 
     fn digest_method(&self, read: &Read) -> Option<String> {

@@ -1,6 +1,7 @@
 //! Reading: one state of the file for all connections, splits by ranges of the key or of row
 //! numbers, rows by value.
 
+mod edge;
 mod key;
 mod pool;
 mod read_sql;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use syncline_connect::{Context, Edge, Finding, Read, Selection, Session, Source, SplitOrder, Stream};
-use syncline_types::{Error, LogicalType, Predicate, Result, codes};
+use syncline_types::{LogicalType, Predicate, Result};
 
 use crate::{
     client::{Database, journal_mode},
@@ -92,9 +93,9 @@ impl Source for SqliteSource {
         session::begin(&self.database, &self.cx, parallel).await.map(|session| Box::new(session) as _)
     }
 
-    async fn edge(&self, stream: &Stream, _: &str) -> Result<Edge> {
-        Err(Error::new(&codes::UNSUPPORTED, "read from a mark on", format!("`{}`", stream.name))
-            .because("the connector cannot tell how far a column goes"))
+    async fn edge(&self, stream: &Stream, column: &str) -> Result<Edge> {
+        let (name, column) = (stream.name.clone(), column.to_owned());
+        self.looking("find how far a column goes", move |database| edge::find(database, &name, &column)).await
     }
 
     fn digest_method(&self, _: &Read) -> Option<String> {

@@ -9,7 +9,7 @@ use syncline_types::{Column, Error, Predicate, Result, TableSchema, codes, row_j
 
 use crate::{
     Mask, StepSpec, cast, drop, filter,
-    frame::{Form, Frame},
+    frame::{Form, Frame, FrameColumn},
     mask::{self, HASHED, MaskKey},
     program::{Applied, Program},
     pushdown, rename, set, validate,
@@ -35,6 +35,10 @@ pub struct Chain {
     key: Option<MaskKey>,
     fingerprint: String,
     steps: Vec<String>,
+    /// Where each input column that goes out as it came in is found: input and output name.
+    carried: Vec<(String, String)>,
+    masked: Vec<String>,
+    within: bool,
 }
 
 /// A column of a dead letter.
@@ -59,8 +63,26 @@ impl Chain {
         mask_key: Option<&SecretString>,
         stream: &str,
     ) -> Result<Chain> {
+        Self::bind_within(None, specs, input, mask_key, stream)
+    }
+
+    /// As [`Chain::bind`], over the input's rows for which a condition is true. It is none of the
+    /// steps: neither [`Chain::fingerprint`] nor [`Chain::steps`] tells of it.
+    ///
+    /// # Errors
+    /// As [`Chain::bind`].
+    pub fn bind_within(
+        condition: Option<&str>,
+        specs: &[StepSpec],
+        input: &TableSchema,
+        mask_key: Option<&SecretString>,
+        stream: &str,
+    ) -> Result<Chain> {
         let key = mask_key.and_then(MaskKey::new);
         let mut frame = Frame::new(input);
+        if let Some(condition) = condition {
+            filter::bind(&mut frame, condition, "the window of the run")?;
+        }
         for (at, spec) in specs.iter().enumerate() {
             let step = format!("step {}, `{}`", at + 1, spec.name());
             bind_step(&mut frame, spec, key.as_ref(), stream, &step)?;
@@ -81,6 +103,9 @@ impl Chain {
             letter,
             key,
             steps: specs.iter().map(ToString::to_string).collect(),
+            carried: carried(&frame.columns, input),
+            masked: frame.masked.iter().map(|at| input.columns[*at].name.clone()).collect(),
+            within: condition.is_some(),
         })
     }
 
@@ -102,6 +127,28 @@ impl Chain {
         Ok(Chain { output, columns, program, ..self.clone() })
     }
 
+    /// The output column that holds an input column's values as they are.
+    pub fn carrier(&self, input: &str) -> Option<&str> {
+        self.carried.iter().find(|(name, _)| name == input).map(|(_, output)| output.as_str())
+    }
+
+    /// The input columns whose values a mask hides.
+    pub fn masked(&self) -> &[String] {
+        &self.masked
+    }
+
+    /// What shows that the key of the masks is another one; `None` without a key.
+    pub fn key_check(&self) -> Option<String> {
+        self.seal(0).map(|seal| format!("{seal:032x}"))
+    }
+
+    /// A hash that nobody without the key of the masks can compute; `None` without a key.
+    pub fn seal(&self, hash: u128) -> Option<u128> {
+        let mut text = String::new();
+        self.key.as_ref()?.write(&format!("syncline seal {hash:032x}"), &mut text);
+        text.get(..32).and_then(|digits| u128::from_str_radix(digits, 16).ok())
+    }
+
     /// The schema after the steps.
     pub fn output(&self) -> &TableSchema {
         &self.output
@@ -119,9 +166,9 @@ impl Chain {
         self.pushdown.clone()
     }
 
-    /// Whether there are no steps.
+    /// Whether rows go through as they are.
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+        self.steps.is_empty() && !self.within
     }
 
     /// Each step in one line.
@@ -240,6 +287,14 @@ fn columns_read(program: &Program, input: &TableSchema) -> Vec<String> {
 
 fn wrong_batch(reason: &str) -> Error {
     Error::new(&codes::BROKEN_INVARIANT, "run the steps over a batch", "").because(reason)
+}
+
+fn carried(columns: &[FrameColumn], input: &TableSchema) -> Vec<(String, String)> {
+    let as_it_is = columns.iter().filter_map(|column| match column.lineage.carries {
+        Some((at, Form::Same)) => Some((input.columns[at].name.clone(), column.column.name.clone())),
+        _ => None,
+    });
+    as_it_is.collect()
 }
 
 /// The columns that a dead letter may hold.
