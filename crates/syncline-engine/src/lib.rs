@@ -1,7 +1,8 @@
-//! What a run consists of: decided in [`core`], done in the [`shell`] around it; and whether both
-//! ends agree afterwards, in [`verify`].
+//! What a run consists of: decided in [`core`], done in the [`shell`] around it; what of a
+//! stream an [`incremental`] run reads; and whether both ends agree afterwards, in [`verify`].
 
 pub mod core;
+pub mod incremental;
 pub mod repair;
 pub mod shell;
 pub mod verify;

@@ -4,8 +4,9 @@ use serde::Serialize;
 use serde_json::Value;
 use syncline_types::{Position, SplitId};
 
-/// Which attempt at which split a letter comes from. An attempt that did not commit is made again
-/// from the same place, and its letters are forgotten first, so that none is kept twice.
+/// Which attempt at which split a letter comes from, or what else it has found. An attempt that did
+/// not commit is made again from the same place, and its letters are forgotten first, so that none is
+/// kept twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LetterPlace {
     /// The pipeline's id.

@@ -1,5 +1,7 @@
 //! Runs as they are saved.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use syncline_connect::ProgressRow;
 use syncline_types::Split;
@@ -32,6 +34,8 @@ pub struct NewStream {
     pub target: String,
     /// Rows, as far as the source could tell.
     pub rows_estimate: Option<u64>,
+    /// Which rows the run reads, in the engine's own form; `None` means all.
+    pub window: Option<String>,
 }
 
 /// A run as the state knows it.
@@ -56,6 +60,8 @@ pub struct SavedStream {
     pub phase: StreamPhase,
     /// Whether all its splits are known.
     pub planned: bool,
+    /// As in [`NewStream`].
+    pub window: Option<String>,
     /// In the order of their ids.
     pub splits: Vec<SavedSplit>,
 }
@@ -111,4 +117,6 @@ pub struct RunSummary {
     pub run: SavedRun,
     /// Dead letters kept for the pipeline, of this run and earlier ones.
     pub letters: u64,
+    /// How far incremental runs have come, by the stream's name at the source, in the engine's own form.
+    pub marks: BTreeMap<String, String>,
 }

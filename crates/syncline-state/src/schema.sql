@@ -19,6 +19,8 @@ CREATE TABLE stream (
     rows_estimate INTEGER,
     phase         TEXT NOT NULL DEFAULT 'copying',
     planned       INTEGER NOT NULL DEFAULT 0,
+    -- Which rows an incremental run reads.
+    window        TEXT,
     PRIMARY KEY (run, stream)
 ) STRICT, WITHOUT ROWID;
 
@@ -49,3 +51,22 @@ CREATE TABLE dead_letter (
     at       TEXT NOT NULL DEFAULT (datetime('now'))
 ) STRICT;
 CREATE INDEX dead_letter_place ON dead_letter (pipeline, run, stream, split);
+
+-- What attempts at a split have found of rows that an earlier run has appended.
+CREATE TABLE seen (
+    run      TEXT NOT NULL,
+    stream   INTEGER NOT NULL,
+    split    INTEGER NOT NULL,
+    began_at TEXT NOT NULL, -- '' at the split's beginning, else 'at ' and the position
+    found    TEXT NOT NULL,
+    PRIMARY KEY (run, stream, split, began_at),
+    FOREIGN KEY (run, stream) REFERENCES stream (run, stream) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+-- How far the incremental runs of a pipeline have come. Outlives runs, as it does at targets that keep it.
+CREATE TABLE mark (
+    pipeline TEXT NOT NULL,
+    source   TEXT NOT NULL,
+    mark     TEXT NOT NULL,
+    PRIMARY KEY (pipeline, source)
+) STRICT, WITHOUT ROWID;

@@ -1,6 +1,7 @@
 //! The embedded store: one SQLite file, written through before a call returns.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     thread,
@@ -11,7 +12,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use serde::{Serialize, de::DeserializeOwned};
 use syncline_connect::{ProgressDelta, ProgressRow};
-use syncline_types::{Error, Extent, Result, Split, SplitId, codes};
+use syncline_types::{Error, Extent, Position, Result, Split, SplitId, codes};
 
 use crate::{
     Letter, LetterPlace, NewLetter, NewRun, NewStream, RunSummary, SavedRun, SavedSplit, SavedStream, Store,
@@ -19,7 +20,9 @@ use crate::{
 };
 
 const SCHEMA: &str = include_str!("schema.sql");
-const SCHEMA_VERSION: i64 = 1;
+/// From version 1 to 2.
+const TO_2: &str = include_str!("to_2.sql");
+const SCHEMA_VERSION: i64 = 2;
 
 /// How long to wait for another process (`status` reads while a run writes).
 const BUSY: Duration = Duration::from_secs(10);
@@ -92,14 +95,16 @@ fn keep_write_ahead_log(connection: &Connection) -> SqlResult<()> {
     }
 }
 
-/// Creates the tables in an empty file. Returns the version found or made.
+/// Creates the tables in an empty file, and brings those of an older version up to date. Returns the
+/// version found or made.
 fn migrate(connection: &mut Connection) -> SqlResult<i64> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if version > 0 {
-        return Ok(version);
+    match version {
+        0 => transaction.execute_batch(SCHEMA)?,
+        1 => transaction.execute_batch(TO_2)?,
+        version => return Ok(version),
     }
-    transaction.execute_batch(SCHEMA)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     transaction.commit()?;
     Ok(SCHEMA_VERSION)
@@ -172,11 +177,11 @@ fn load_run(transaction: &Transaction<'_>, pipeline: &str) -> SqlResult<Option<S
         .optional()?;
     let Some(mut run) = run else { return Ok(None) };
     run.streams = transaction
-        .prepare("SELECT phase, planned FROM stream WHERE run = ?1 ORDER BY stream")?
+        .prepare("SELECT phase, planned, window FROM stream WHERE run = ?1 ORDER BY stream")?
         .query_map([&run.run], |row| {
             let phase: String = row.get(0)?;
             let phase = StreamPhase::from_name(&phase).ok_or(rusqlite::Error::InvalidQuery)?;
-            Ok(SavedStream { phase, planned: row.get(1)?, splits: vec![] })
+            Ok(SavedStream { phase, planned: row.get(1)?, window: row.get(2)?, splits: vec![] })
         })?
         .collect::<SqlResult<_>>()?;
     let mut statement = transaction.prepare(
@@ -218,8 +223,8 @@ impl Store for SqliteStore {
             )?;
             for (number, stream) in run.streams.iter().enumerate() {
                 transaction.execute(
-                    "INSERT INTO stream (run, stream, source, target, rows_estimate) VALUES (?1, ?2, ?3, ?4, ?5)",
-                    params![run.run, number, stream.source, stream.target, stream.rows_estimate],
+                    "INSERT INTO stream (run, stream, source, target, rows_estimate, window) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    params![run.run, number, stream.source, stream.target, stream.rows_estimate, stream.window],
                 )?;
             }
             Ok(())
@@ -287,6 +292,7 @@ impl Store for SqliteStore {
         self.transact("reset a stream in", move |transaction| {
             let place = params![run, stream];
             transaction.execute("DELETE FROM split WHERE run = ?1 AND stream = ?2", place)?;
+            transaction.execute("DELETE FROM seen WHERE run = ?1 AND stream = ?2", place)?;
             transaction.execute("DELETE FROM dead_letter WHERE run = ?1 AND stream = ?2", place)?;
             transaction.execute(
                 "UPDATE stream SET planned = 0, phase = 'copying' WHERE run = ?1 AND stream = ?2",
@@ -348,6 +354,65 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn save_found(&self, place: &LetterPlace, found: &str) -> Result<()> {
+        let (place, found) = (place.clone(), found.to_owned());
+        self.transact("save what was found in", move |transaction| {
+            transaction
+                .prepare_cached(
+                    "INSERT INTO seen (run, stream, split, began_at, found) VALUES (?1, ?2, ?3, ?4, ?5)
+                     ON CONFLICT DO UPDATE SET found = excluded.found",
+                )?
+                .execute(params![
+                    place.run,
+                    place.stream,
+                    place.split.0,
+                    began_at(place.at.as_ref()),
+                    found
+                ])?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn found(&self, run: &str, stream: u32) -> Result<Vec<(SplitId, Option<Position>, String)>> {
+        let run = run.to_owned();
+        self.transact("read", move |transaction| {
+            transaction
+                .prepare("SELECT split, began_at, found FROM seen WHERE run = ?1 AND stream = ?2")?
+                .query_map(params![run, stream], |row| {
+                    let at: String = row.get(1)?;
+                    let at = at.strip_prefix(AT).map(|at| Position(at.to_owned()));
+                    Ok((SplitId(row.get(0)?), at, row.get(2)?))
+                })?
+                .collect()
+        })
+        .await
+    }
+
+    async fn marks(&self, pipeline: &str) -> Result<BTreeMap<String, String>> {
+        let pipeline = pipeline.to_owned();
+        self.transact("read the marks in", move |transaction| marks(transaction, &pipeline)).await
+    }
+
+    async fn save_mark(&self, pipeline: &str, source: &str, mark: Option<&str>) -> Result<()> {
+        let (pipeline, source, mark) = (pipeline.to_owned(), source.to_owned(), mark.map(str::to_owned));
+        self.transact("save a mark in", move |transaction| {
+            match mark {
+                Some(mark) => transaction.execute(
+                    "INSERT INTO mark (pipeline, source, mark) VALUES (?1, ?2, ?3)
+                     ON CONFLICT DO UPDATE SET mark = excluded.mark",
+                    params![pipeline, source, mark],
+                )?,
+                None => transaction.execute(
+                    "DELETE FROM mark WHERE pipeline = ?1 AND source = ?2",
+                    params![pipeline, source],
+                )?,
+            };
+            Ok(())
+        })
+        .await
+    }
+
     async fn summaries(&self) -> Result<Vec<RunSummary>> {
         self.transact("read", summaries).await
     }
@@ -391,6 +456,20 @@ impl Store for SqliteStore {
     }
 }
 
+/// What begins the text of a position: a place at the beginning of a split has the empty one.
+const AT: &str = "at ";
+
+fn began_at(at: Option<&Position>) -> String {
+    at.map_or_else(String::new, |at| format!("{AT}{}", at.0))
+}
+
+fn marks(transaction: &Transaction<'_>, pipeline: &str) -> SqlResult<BTreeMap<String, String>> {
+    transaction
+        .prepare("SELECT source, mark FROM mark WHERE pipeline = ?1")?
+        .query_map([pipeline], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
 fn summaries(transaction: &Transaction<'_>) -> SqlResult<Vec<RunSummary>> {
     let heads: Vec<(String, String, String, String, String)> = transaction
         .prepare("SELECT pipeline, from_url, to_url, started, updated FROM run ORDER BY pipeline")?
@@ -400,9 +479,12 @@ fn summaries(transaction: &Transaction<'_>) -> SqlResult<Vec<RunSummary>> {
     for (pipeline, from, to, started, updated) in heads {
         let Some(run) = load_run(transaction, &pipeline)? else { continue };
         let streams = transaction
-            .prepare("SELECT source, target, rows_estimate FROM stream WHERE run = ?1 ORDER BY stream")?
+            .prepare(
+                "SELECT source, target, rows_estimate, window FROM stream WHERE run = ?1 ORDER BY stream",
+            )?
             .query_map([&run.run], |row| {
-                Ok(NewStream { source: row.get(0)?, target: row.get(1)?, rows_estimate: row.get(2)? })
+                let (source, target, rows_estimate) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                Ok(NewStream { source, target, rows_estimate, window: row.get(3)? })
             })?
             .collect::<SqlResult<_>>()?;
         let letters = transaction.query_row(
@@ -410,121 +492,11 @@ fn summaries(transaction: &Transaction<'_>) -> SqlResult<Vec<RunSummary>> {
             [&pipeline],
             |row| row.get(0),
         )?;
-        all.push(RunSummary { pipeline, from, to, started, updated, streams, run, letters });
+        let marks = marks(transaction, &pipeline)?;
+        all.push(RunSummary { pipeline, from, to, started, updated, streams, run, letters, marks });
     }
     Ok(all)
 }
 
 #[cfg(test)]
-mod tests {
-    use syncline_types::{KeyRange, Position, Progress};
-
-    use super::*;
-
-    fn store() -> (tempfile::TempDir, SqliteStore) {
-        let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&folder.path().join("state.db")).unwrap();
-        (folder, store)
-    }
-
-    fn new_run(run: &str) -> NewRun {
-        let stream =
-            |name: &str| NewStream { source: name.into(), target: name.into(), rows_estimate: Some(10) };
-        NewRun {
-            pipeline: "p".into(),
-            run: run.into(),
-            epoch: 1,
-            fingerprint: "f".into(),
-            from: "a:".into(),
-            to: "b:".into(),
-            streams: vec![stream("s"), stream("t")],
-        }
-    }
-
-    fn split(id: u32) -> Split {
-        let range = KeyRange { after: Some(vec!["5".into()]), upto: None };
-        Split { id: SplitId(id), extent: Extent::Keys(range), rows_estimate: Some(5) }
-    }
-
-    fn delta(progress: Progress) -> ProgressDelta {
-        let row = ProgressRow { progress, rows: 3, bytes: 30, rejected: 1 };
-        ProgressDelta { stream: 1, split: SplitId(0), row }
-    }
-
-    #[tokio::test]
-    async fn a_run_comes_back_as_it_was_saved() {
-        let (folder, store) = store();
-        assert_eq!(store.load("p").await.unwrap(), None);
-        store.create(&new_run("r")).await.unwrap();
-        store.save_split("r", 1, &split(0)).await.unwrap();
-        store.save_split("r", 1, &split(1)).await.unwrap();
-        store.save_planned("r", 1).await.unwrap();
-        let at = Progress::At(Position("x".into()));
-        store.save_progress("r", &delta(at.clone())).await.unwrap();
-        store.save_phase("r", 0, StreamPhase::Published).await.unwrap();
-        store.resume("r", 7, &[delta(Progress::Done)], &[1]).await.unwrap();
-        drop(store);
-        let store = SqliteStore::open(&folder.path().join("state.db")).unwrap();
-        let run = store.load("p").await.unwrap().unwrap();
-        assert_eq!((run.run.as_str(), run.epoch, run.finished), ("r", 7, false));
-        assert!(run.streams.iter().all(|stream| stream.phase == StreamPhase::Published));
-        assert!(run.streams[1].planned && !run.streams[0].planned);
-        assert_eq!(run.streams[1].splits[0].row, Some(delta(Progress::Done).row));
-        assert_eq!(run.streams[1].splits[1], SavedSplit { split: split(1), row: None });
-        store.finish("r").await.unwrap();
-        assert!(store.load("p").await.unwrap().unwrap().finished);
-        let summaries = store.summaries().await.unwrap();
-        assert_eq!(summaries[0].streams, new_run("r").streams);
-    }
-
-    #[tokio::test]
-    async fn a_new_run_replaces_the_old_one_and_keeps_its_letters() {
-        let (_folder, store) = store();
-        store.create(&new_run("r")).await.unwrap();
-        store.save_split("r", 0, &split(0)).await.unwrap();
-        let place = |at: Option<&str>| LetterPlace {
-            pipeline: "p".into(),
-            run: "r".into(),
-            stream: 0,
-            split: SplitId(0),
-            at: at.map(|at| Position(at.into())),
-        };
-        let letter = NewLetter {
-            source: "s".into(),
-            row: None,
-            code: "SYN-4001".into(),
-            reason: "why".into(),
-            payload: serde_json::json!({"id": 1}),
-        };
-        store.save_letters(&place(None), std::slice::from_ref(&letter)).await.unwrap();
-        store.save_letters(&place(Some("x")), &[letter.clone(), letter]).await.unwrap();
-        // An attempt that is made again forgets only its own letters.
-        store.forget_letters(&place(Some("x"))).await.unwrap();
-        store.create(&new_run("r2")).await.unwrap();
-        let letters = store.letters("p", None).await.unwrap();
-        assert_eq!(letters.len(), 1);
-        assert_eq!(store.letters("p", Some(letters[0].id)).await.unwrap()[0].payload["id"], 1);
-        assert!(store.load("p").await.unwrap().unwrap().streams[0].splits.is_empty());
-        assert_eq!(store.drop_letters("p", None).await.unwrap(), 1);
-    }
-
-    #[tokio::test]
-    async fn progress_of_a_split_that_was_not_saved_is_an_error() {
-        let (_folder, store) = store();
-        store.create(&new_run("r")).await.unwrap();
-        let error = store.save_progress("r", &delta(Progress::Done)).await.unwrap_err();
-        assert_eq!(error.code(), &codes::STATE_FAILED);
-    }
-
-    #[tokio::test]
-    async fn a_newer_file_and_garbage_are_refused() {
-        let (folder, store) = store();
-        drop(store);
-        let path = folder.path().join("state.db");
-        Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-        assert!(SqliteStore::open(&path).unwrap_err().to_string().contains("newer version"));
-        std::fs::write(&path, "this is no database, it is a text").unwrap();
-        let error = SqliteStore::open(&path).unwrap_err();
-        assert!(error.to_string().contains("--restart"), "{error}");
-    }
-}
+mod tests;

@@ -1,8 +1,10 @@
 //! What the engine asks of a state store, whatever it is kept in.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use syncline_connect::ProgressDelta;
-use syncline_types::{Result, Split};
+use syncline_types::{Position, Result, Split, SplitId};
 
 use crate::{Letter, LetterPlace, NewLetter, NewRun, RunSummary, SavedRun, StreamPhase};
 
@@ -52,7 +54,8 @@ pub trait Store: Send + Sync {
     /// As above.
     async fn save_phase(&self, run: &str, stream: u32, phase: StreamPhase) -> Result<()>;
 
-    /// Forgets a stream's splits, their progress and the dead letters of this run.
+    /// Forgets a stream's splits, their progress, what attempts have found, and the dead letters of this
+    /// run.
     ///
     /// # Errors
     /// As above.
@@ -75,6 +78,30 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// As above.
     async fn forget_letters(&self, place: &LetterPlace) -> Result<()>;
+
+    /// Saves what an attempt has found, in the place of what one from the same place has.
+    ///
+    /// # Errors
+    /// As above.
+    async fn save_found(&self, place: &LetterPlace, found: &str) -> Result<()>;
+
+    /// What attempts at a stream's splits have found, with the split and where each began.
+    ///
+    /// # Errors
+    /// As above.
+    async fn found(&self, run: &str, stream: u32) -> Result<Vec<(SplitId, Option<Position>, String)>>;
+
+    /// How far the incremental runs of a pipeline have come, by the stream's name at the source.
+    ///
+    /// # Errors
+    /// As above.
+    async fn marks(&self, pipeline: &str) -> Result<BTreeMap<String, String>>;
+
+    /// Saves how far the runs of a stream have come, or forgets it.
+    ///
+    /// # Errors
+    /// As above.
+    async fn save_mark(&self, pipeline: &str, source: &str, mark: Option<&str>) -> Result<()>;
 
     /// The latest run of every pipeline.
     ///

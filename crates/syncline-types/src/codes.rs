@@ -38,6 +38,10 @@ codes! {
         "Say what is meant";
     NO_MASK_KEY = 1011, Config, Never, "a `hash` mask has no key",
         "Set SYNCLINE_MASK_KEY, or write mask_key: ${NAME} into the file";
+    MARK_UNUSABLE = 1012, Config, Never, "the mark of earlier incremental runs does not fit this one",
+        "Change it back, or empty the target table: then everything is copied again";
+    LOOKBACK_TOO_WIDE = 1013, Config, Never, "more rows lie near the mark than can be remembered",
+        "Make the look-back shorter, or merge instead of appending";
 
     UNREACHABLE = 2001, Unreachable, Backoff, "the server cannot be reached or the connection broke",
         "Check host, port and that the server runs";
