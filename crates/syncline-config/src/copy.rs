@@ -13,7 +13,7 @@ use syncline_types::{Error, Result, codes};
 use crate::{
     connection::Connection,
     file::{Draft, End},
-    model::{Deletes, OnError, Pipeline, StreamChoice},
+    model::{Deletes, OnError, Pipeline, StreamChoice, Sync},
     place::Place,
     problem::Problem,
     secret::Secrets,
@@ -36,8 +36,12 @@ pub struct CopyArgs {
     pub streams: Vec<String>,
     /// What happens to rows that are there.
     pub write: Option<WriteMode>,
-    /// How it finds what to copy; only `full` exists.
+    /// How it finds what to copy: `full` or `incremental`.
     pub sync: Option<String>,
+    /// The column by which an incremental run finds what has come.
+    pub cursor: Option<String>,
+    /// Such as `10m`, or `100` for a cursor that counts.
+    pub lookback: Option<String>,
     /// The columns that tell rows apart.
     pub key: Vec<String>,
     /// The columns that are copied.
@@ -79,12 +83,15 @@ impl CopyArgs {
         if let Some(name) = &self.name {
             check_name(name).map_err(|problem| place.key("name").error(problem))?;
         }
+        let (from, to) = (end(&self.from, &place.key("from"))?, end(&self.to, &place.key("to"))?);
+        let settings = Settings::check(&self.settings(), &place)?;
         let draft = Draft {
             id: self.name.clone().unwrap_or_default(),
-            from: end(&self.from, &place.key("from"))?,
-            to: end(&self.to, &place.key("to"))?,
-            settings: Settings::check(&self.settings(), &place)?,
-            streams: self.stream_choices(&place)?,
+            from,
+            to,
+            lookback: self.lookback.clone(),
+            streams: self.stream_choices(settings.sync, &place)?,
+            settings,
         };
         let pipeline = draft.fill(None, secrets)?;
         let id = self.name.clone().unwrap_or_else(|| id(&pipeline));
@@ -94,6 +101,7 @@ impl CopyArgs {
     fn settings(&self) -> Given<'_> {
         Given {
             sync: self.sync.as_deref(),
+            lookback: self.lookback.as_deref(),
             parallel: self.parallel,
             chunk_rows: self.chunk_rows,
             memory: self.memory.as_deref(),
@@ -105,11 +113,12 @@ impl CopyArgs {
         }
     }
 
-    fn stream_choices(&self, place: &Place<'_>) -> Result<Vec<StreamChoice>> {
+    fn stream_choices(&self, sync: Sync, place: &Place<'_>) -> Result<Vec<StreamChoice>> {
         // An option that is not given is an empty list here, and no list in a file.
         let given = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
         let settings = StreamSettings {
             write: self.write,
+            cursor: self.cursor.clone(),
             key: given(&self.key),
             columns: given(&self.columns),
             filter: self.filter.clone(),
@@ -122,7 +131,7 @@ impl CopyArgs {
             .iter()
             .map(|text| stream(text).map_err(|problem| place.key("streams").error(problem)))
             .collect::<Result<Vec<_>, Error>>()?;
-        streams::choices((!streams.is_empty()).then_some(&streams), &settings, place)
+        streams::choices((!streams.is_empty()).then_some(&streams), &settings, sync, place)
     }
 }
 
@@ -151,14 +160,20 @@ fn stream(text: &str) -> Result<StreamSpec, Problem> {
     Ok(StreamSpec { to: Some(to.to_owned()), ..name.to_owned().into() })
 }
 
-/// The id of a pipeline without a name: from and to without secrets, streams, sync, write, key and
-/// where. How fast it runs is not part of it, so that a run may go on with another `--parallel`.
+/// The id of a pipeline without a name: from and to without secrets, streams, sync, write, cursor, key
+/// and where. How fast it runs is not part of it, so that a run may go on with another `--parallel`.
 fn id(pipeline: &Pipeline) -> String {
     let mut text = Canonical::default();
     for endpoint in [&pipeline.from, &pipeline.to] {
         text.endpoint(endpoint);
     }
-    text.field("sync", "full");
+    text.field(
+        "sync",
+        match pipeline.sync {
+            Sync::Full => "full",
+            Sync::Incremental => "incremental",
+        },
+    );
     for choice in &pipeline.streams {
         text.stream(choice);
     }
@@ -209,6 +224,9 @@ impl Canonical {
             WriteMode::Merge => "merge",
         };
         self.field("write", write);
+        if let Some(cursor) = &choice.cursor {
+            self.field("cursor", cursor);
+        }
         for column in &choice.key {
             self.field("key", column);
         }

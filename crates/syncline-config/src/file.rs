@@ -46,6 +46,7 @@ pub(crate) struct Draft {
     pub(crate) id: String,
     pub(crate) from: End,
     pub(crate) to: End,
+    pub(crate) lookback: Option<String>,
     pub(crate) streams: Vec<StreamChoice>,
     pub(crate) settings: Settings,
 }
@@ -180,14 +181,24 @@ impl Draft {
 
     /// The pipeline, with its endpoints filled in.
     pub(crate) fn fill(&self, mask_key: Option<SecretString>, secrets: &dyn Secrets) -> Result<Pipeline> {
-        let Settings { parallel, chunk_rows, memory_bytes, idle_seconds, limits, on_error, allow_empty } =
-            self.settings;
+        let Settings {
+            sync,
+            parallel,
+            chunk_rows,
+            memory_bytes,
+            idle_seconds,
+            limits,
+            on_error,
+            allow_empty,
+        } = self.settings;
         Ok(Pipeline {
             id: self.id.clone(),
             from: self.from.connection.endpoint(secrets)?,
             to: self.to.connection.endpoint(secrets)?,
             from_name: self.from.name.clone(),
             to_name: self.to.name.clone(),
+            sync,
+            lookback: self.lookback.clone(),
             streams: self.streams.clone(),
             parallel,
             chunk_rows,
@@ -275,6 +286,7 @@ fn draft(
     let limits = spec.limits.as_ref().unwrap_or(&none);
     let given = Given {
         sync: spec.sync.as_deref(),
+        lookback: spec.lookback.as_deref(),
         parallel: spec.parallel,
         chunk_rows: spec.chunk_rows,
         memory: spec.memory.as_deref(),
@@ -284,12 +296,17 @@ fn draft(
         on_error: spec.on_error,
         allow_empty: spec.allow_empty.unwrap_or_default(),
     };
+    let from = end(&spec.from, connections, &place.key("from"))?;
+    let to = end(&spec.to, connections, &place.key("to"))?;
+    let settings = Settings::check(&given, place)?;
+    let streams = spec.streams.as_deref();
     Ok(Draft {
         id: name.to_owned(),
-        from: end(&spec.from, connections, &place.key("from"))?,
-        to: end(&spec.to, connections, &place.key("to"))?,
-        settings: Settings::check(&given, place)?,
-        streams: streams::choices(spec.streams.as_deref(), &spec.stream_settings(), place)?,
+        from,
+        to,
+        lookback: spec.lookback.clone(),
+        streams: streams::choices(streams, &spec.stream_settings(), settings.sync, place)?,
+        settings,
     })
 }
 

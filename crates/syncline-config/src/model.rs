@@ -22,6 +22,11 @@ pub struct Pipeline {
     pub from_name: Option<String>,
     /// The target's name in the file, where it has one.
     pub to_name: Option<String>,
+    /// How a run finds what to copy.
+    pub sync: Sync,
+    /// How far behind the mark an incremental run begins to read, as it is written: what it means
+    /// depends on the cursor's type.
+    pub lookback: Option<String>,
     /// What is copied. Never empty.
     pub streams: Vec<StreamChoice>,
     /// How many splits are read and written at once.
@@ -69,6 +74,9 @@ pub struct StreamChoice {
     pub deletes: Deletes,
     /// Whether the user has said `write`, and not only left the default.
     pub write_said: bool,
+    /// The column by which an incremental run finds what has come since the last one. Always there in
+    /// an incremental pipeline, and only there.
+    pub cursor: Option<String>,
     /// The columns that tell rows apart; empty means the source's own key.
     pub key: Vec<String>,
     /// The columns that are copied; empty means all.
@@ -81,6 +89,16 @@ pub struct StreamChoice {
     pub replace: Replace,
     /// The line in the file, for messages.
     pub line: Option<u64>,
+}
+
+/// How a run finds what to copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sync {
+    /// It copies everything.
+    #[default]
+    Full,
+    /// It copies what has come since the last run.
+    Incremental,
 }
 
 /// How fast a pipeline may go. `None` is as fast as it can.

@@ -193,8 +193,6 @@ fn option(key: &str) -> String {
 
 /// Keys that people know from elsewhere or from the plan of things to come.
 const NOT_YET: &[(&str, &str)] = &[
-    ("cursor", "incremental runs"),
-    ("lookback", "incremental runs"),
     ("schema_changes", "following a source's changes"),
     ("schedule", "pipelines that start by themselves"),
 ];
@@ -203,7 +201,7 @@ fn unknown_key(key: &str, known: &[&str], about: &str) -> Problem {
     if let Some((_, of)) = NOT_YET.iter().find(|(name, _)| *name == key) {
         let reason = format!("`{key}` in {about} belongs to {of}, which this version does not have");
         return Problem::new(&codes::UNKNOWN_KEY, reason)
-            .hint("Remove it: runs of this version are full copies");
+            .hint("Remove it: runs of this version are full or incremental copies");
     }
     let reason = format!("unknown key `{key}` in {about}");
     Problem::new(&codes::UNKNOWN_KEY, reason).did_you_mean(key, known.iter().copied())

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use syncline_types::{Error, codes};
 
 use crate::{
-    model::{Limits, OnError},
+    model::{Limits, OnError, Sync},
     place::Place,
     problem::Problem,
     size,
@@ -35,6 +35,7 @@ const IDLE_SECONDS_BOUNDS: RangeInclusive<u64> = 1..=86_400;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Given<'a> {
     pub(crate) sync: Option<&'a str>,
+    pub(crate) lookback: Option<&'a str>,
     pub(crate) parallel: Option<u64>,
     pub(crate) chunk_rows: Option<u64>,
     pub(crate) memory: Option<&'a str>,
@@ -48,6 +49,7 @@ pub(crate) struct Given<'a> {
 /// The same, checked and with defaults.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
+    pub(crate) sync: Sync,
     pub(crate) parallel: usize,
     pub(crate) chunk_rows: u64,
     pub(crate) memory_bytes: u64,
@@ -60,9 +62,9 @@ pub(crate) struct Settings {
 impl Settings {
     /// Checks what is given at `place`, whose keys have the file's names.
     pub(crate) fn check(given: &Given<'_>, place: &Place<'_>) -> Result<Settings, Error> {
-        if let Some(sync) = given.sync {
-            check_sync(sync).map_err(|problem| place.key("sync").error(problem))?;
-        }
+        let sync = given.sync.map(|sync| sync_of(sync).map_err(|problem| place.key("sync").error(problem)));
+        let sync = sync.transpose()?.unwrap_or_default();
+        check_lookback(given.lookback, sync).map_err(|problem| place.key("lookback").error(problem))?;
         let text = |place: Place<'_>, text: Option<&str>, read: fn(&str) -> Result<u64, Problem>| {
             text.map(|text| read(text).map_err(|problem| place.error(problem))).transpose()
         };
@@ -75,6 +77,7 @@ impl Settings {
         let idle = text(place.key("idle_timeout"), given.idle_timeout, size::seconds)?;
         let limits = place.key("limits");
         Ok(Settings {
+            sync,
             parallel: usize::try_from(parallel).expect("the bounds fit"),
             chunk_rows,
             memory_bytes: bounded("memory", memory.unwrap_or(MEMORY_BYTES), MEMORY_BYTES_BOUNDS)?,
@@ -104,14 +107,31 @@ fn within(value: u64, bounds: &RangeInclusive<u64>) -> Result<u64, Problem> {
     Err(Problem::value(format!("{value} is not between {} and {}", bounds.start(), bounds.end())))
 }
 
-fn check_sync(sync: &str) -> Result<(), Problem> {
+fn sync_of(sync: &str) -> Result<Sync, Problem> {
     match sync {
-        "full" => Ok(()),
-        "incremental" | "follow" => {
-            Err(Problem::value(format!("`{sync}` does not exist in this version, only `full` does")))
+        "full" => Ok(Sync::Full),
+        "incremental" => Ok(Sync::Incremental),
+        "follow" => {
+            Err(Problem::value("`follow` does not exist in this version, only `full` and `incremental` do"))
         }
-        other => Err(Problem::value(format!("there is no `{other}`")).did_you_mean(other, ["full"])),
+        other => {
+            Err(Problem::value(format!("there is no `{other}`")).did_you_mean(other, ["full", "incremental"]))
+        }
     }
+}
+
+/// What it means depends on the cursor's type, which only the source knows.
+fn check_lookback(lookback: Option<&str>, sync: Sync) -> Result<(), Problem> {
+    let Some(lookback) = lookback else { return Ok(()) };
+    if sync == Sync::Full {
+        return Err(Problem::value("it belongs to incremental runs, and these are full copies")
+            .hint("Remove it, or make the runs incremental"));
+    }
+    if lookback.trim_start().starts_with(|c: char| c.is_ascii_digit()) {
+        return Ok(());
+    }
+    Err(Problem::value(format!("`{lookback}` is nothing to look back by"))
+        .hint("It looks like 30s, 10m, 2h or 1d for times, and like 100 for numbers"))
 }
 
 /// Whether a pipeline or a connection may be called so.

@@ -66,10 +66,20 @@ pub(crate) struct PipelineSpec {
     /// What is copied. Without it, every table of the source's default namespace.
     #[schemars(length(min = 1))]
     pub(crate) streams: Option<Vec<StreamSpec>>,
-    /// How a run finds what to copy. `full` copies everything, and is the default.
+    /// How a run finds what to copy. `full` copies everything, and is the default; `incremental`
+    /// copies what has come since the last run.
     #[schemars(with = "Option<Sync>")]
     pub(crate) sync: Option<String>,
-    /// What happens to rows that are in the target. `overwrite` is the default.
+    /// The column by which an incremental run finds what has come: an integer, a date or a timestamp
+    /// that is set to a higher value whenever a row changes.
+    #[schemars(length(min = 1))]
+    pub(crate) cursor: Option<String>,
+    /// How far behind the last run's highest value an incremental run begins, for rows that come late:
+    /// such as `10m`, `2h` or `1d`, or `100` for a cursor that counts. Nothing is the default.
+    #[schemars(with = "Option<TextOrNumber>")]
+    pub(crate) lookback: Option<String>,
+    /// What happens to rows that are in the target. `overwrite` is the default of full copies, `merge`
+    /// that of incremental ones.
     pub(crate) write: Option<WriteMode>,
     /// The columns that tell rows apart. Without it, the source's own key.
     #[schemars(length(min = 1))]
@@ -133,6 +143,7 @@ pub(crate) struct StreamSpec {
 #[derive(Clone, Default)]
 pub(crate) struct StreamSettings {
     pub(crate) write: Option<WriteMode>,
+    pub(crate) cursor: Option<String>,
     pub(crate) key: Option<Vec<String>>,
     pub(crate) columns: Option<Vec<String>>,
     pub(crate) filter: Option<String>,
@@ -151,8 +162,12 @@ pub(crate) struct StreamMap {
     name: String,
     /// The table it becomes. Without it, the same name in the target's default namespace.
     to: Option<String>,
-    /// What happens to rows that are in the target. `overwrite` is the default.
+    /// What happens to rows that are in the target. `overwrite` is the default of full copies, `merge`
+    /// that of incremental ones.
     write: Option<WriteMode>,
+    /// The column by which an incremental run finds what has come.
+    #[schemars(length(min = 1))]
+    cursor: Option<String>,
     /// The columns that tell rows apart. Without it, the source's own key.
     #[schemars(length(min = 1))]
     key: Option<Vec<String>>,
@@ -178,6 +193,7 @@ impl PipelineSpec {
     pub(crate) fn stream_settings(&self) -> StreamSettings {
         StreamSettings {
             write: self.write,
+            cursor: self.cursor.clone(),
             key: self.key.clone(),
             columns: self.columns.clone(),
             filter: self.filter.clone(),
@@ -210,8 +226,8 @@ impl From<String> for StreamSpec {
 
 impl From<StreamMap> for StreamSpec {
     fn from(map: StreamMap) -> Self {
-        let StreamMap { name, to, write, key, columns, filter, steps, replace, deletes } = map;
-        let settings = StreamSettings { write, key, columns, filter, steps, replace, deletes };
+        let StreamMap { name, to, write, cursor, key, columns, filter, steps, replace, deletes } = map;
+        let settings = StreamSettings { write, cursor, key, columns, filter, steps, replace, deletes };
         StreamSpec { name, to, settings }
     }
 }

@@ -8,7 +8,7 @@ use syncline_steps::StepSpec;
 use syncline_types::{Error, StreamName};
 
 use crate::{
-    model::{Deletes, StreamChoice},
+    model::{Deletes, StreamChoice, Sync},
     place::Place,
     problem::Problem,
     spec::{StreamSettings, StreamSpec},
@@ -21,15 +21,16 @@ const GLOB_CHARACTERS: [char; 4] = ['*', '?', '[', '{'];
 pub(crate) fn choices(
     streams: Option<&[StreamSpec]>,
     defaults: &StreamSettings,
+    sync: Sync,
     place: &Place<'_>,
 ) -> Result<Vec<StreamChoice>, Error> {
-    check(defaults, place)?;
+    check(defaults, sync, place)?;
     if defaults.steps.as_ref().is_some_and(Vec::is_empty) {
         return Err(place.key("steps").error(empty_list()));
     }
     let list = place.key("streams");
     let choices = match streams {
-        None => vec![choice(Selection::Default, None, &StreamSettings::default(), defaults, None)],
+        None => vec![choice(Selection::Default, None, &StreamSettings::default(), defaults, sync, None)],
         Some([]) => {
             let problem =
                 empty_list().hint("Without `streams`, all tables of the default namespace are copied");
@@ -38,9 +39,15 @@ pub(crate) fn choices(
         Some(streams) => streams
             .iter()
             .enumerate()
-            .map(|(at, stream)| one(stream, defaults, &list.item(at)))
+            .map(|(at, stream)| one(stream, defaults, sync, &list.item(at)))
             .collect::<Result<Vec<_>, Error>>()?,
     };
+    if sync == Sync::Incremental && choices.iter().any(|choice| choice.cursor.is_none()) {
+        return Err(place.key("sync").error(
+            Problem::value("incremental runs need a cursor, and it is not guessed")
+                .hint("Name a column that is set to a higher value whenever a row changes, with --cursor COL (cursor: COL)"),
+        ));
+    }
     if defaults.replace.is_some() && choices.iter().all(|choice| choice.write != WriteMode::Overwrite) {
         return Err(place.key("replace").error(replace_without_overwrite()));
     }
@@ -51,9 +58,14 @@ pub(crate) fn choices(
     Ok(choices)
 }
 
-fn one(stream: &StreamSpec, defaults: &StreamSettings, place: &Place<'_>) -> Result<StreamChoice, Error> {
+fn one(
+    stream: &StreamSpec,
+    defaults: &StreamSettings,
+    sync: Sync,
+    place: &Place<'_>,
+) -> Result<StreamChoice, Error> {
     let own = &stream.settings;
-    check(own, place)?;
+    check(own, sync, place)?;
     if own.steps.as_ref().is_some_and(Vec::is_empty) && defaults.steps.is_none() {
         let problem =
             empty_list().hint("An empty list is for a stream that shall not have the pipeline's steps");
@@ -72,7 +84,7 @@ fn one(stream: &StreamSpec, defaults: &StreamSettings, place: &Place<'_>) -> Res
             return Err(place.key("to").error(problem));
         }
     };
-    let choice = choice(selection, to, own, defaults, place.line());
+    let choice = choice(selection, to, own, defaults, sync, place.line());
     if own.replace.is_some() && choice.write != WriteMode::Overwrite {
         return Err(place.key("replace").error(replace_without_overwrite()));
     }
@@ -89,16 +101,23 @@ fn choice(
     to: Option<StreamName>,
     own: &StreamSettings,
     defaults: &StreamSettings,
+    sync: Sync,
     line: Option<u64>,
 ) -> StreamChoice {
     let write = own.write.or(defaults.write);
-    let deletes = own.deletes.or(defaults.deletes).filter(|_| write == Some(WriteMode::Merge));
+    let default = match sync {
+        Sync::Full => WriteMode::Overwrite,
+        Sync::Incremental => WriteMode::Merge,
+    };
+    let merges = write.unwrap_or(default) == WriteMode::Merge;
+    let deletes = own.deletes.or(defaults.deletes).filter(|_| merges);
     StreamChoice {
         selection,
         to,
-        write: write.unwrap_or(WriteMode::Overwrite),
+        write: write.unwrap_or(default),
         deletes: deletes.unwrap_or_default(),
         write_said: write.is_some(),
+        cursor: own.cursor.clone().or_else(|| defaults.cursor.clone()),
         key: own.key.clone().or_else(|| defaults.key.clone()).unwrap_or_default(),
         columns: own.columns.clone().or_else(|| defaults.columns.clone()).unwrap_or_default(),
         filter: own.filter.clone().or_else(|| defaults.filter.clone()),
@@ -113,7 +132,25 @@ fn steps(own: &StreamSettings, defaults: &StreamSettings) -> Vec<StepSpec> {
 }
 
 /// What is wrong with settings whatever stream they are for.
-fn check(settings: &StreamSettings, place: &Place<'_>) -> Result<(), Error> {
+fn check(settings: &StreamSettings, sync: Sync, place: &Place<'_>) -> Result<(), Error> {
+    if sync == Sync::Incremental && settings.write == Some(WriteMode::Overwrite) {
+        return Err(place.key("write").error(
+            Problem::value("an incremental run reads a part of the rows, which cannot replace all others")
+                .hint("Merge or append, or make the runs full"),
+        ));
+    }
+    match &settings.cursor {
+        Some(_) if sync == Sync::Full => {
+            return Err(place.key("cursor").error(
+                Problem::value("it belongs to incremental runs, and these are full copies")
+                    .hint("Remove it, or make the runs incremental"),
+            ));
+        }
+        Some(cursor) if cursor.is_empty() => {
+            return Err(place.key("cursor").error(Problem::value("the column's name is empty")));
+        }
+        _ => {}
+    }
     for (name, list) in [("key", &settings.key), ("columns", &settings.columns)] {
         if let Some(list) = list {
             check_columns(list, &place.key(name))?;

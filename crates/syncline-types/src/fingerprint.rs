@@ -87,6 +87,11 @@ impl RowHasher {
     }
 }
 
+/// The hash of a text, for what is known by a name and not by its values.
+pub fn hash_text(text: &str) -> u128 {
+    xxh3_128(text.as_bytes())
+}
+
 /// Appends one value: a byte 0 for NULL, else 1, the length and the family's form.
 fn write_value(values: &Values<'_>, family: Family, row: usize, text: &mut String, out: &mut Vec<u8>) {
     if values.is_null(row) {

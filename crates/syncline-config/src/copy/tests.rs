@@ -84,7 +84,7 @@ fn mistakes_name_their_option() {
         ),
         (
             CopyArgs { sync: Some("follow".into()), ..args() },
-            "`--sync`: `follow` does not exist in this version, only `full` does [SYN-1004]",
+            "`--sync`: `follow` does not exist in this version, only `full` and `incremental` do [SYN-1004]",
         ),
         (CopyArgs { parallel: Some(100), ..args() }, "`--parallel`: 100 is not between 1 and 64 [SYN-1004]"),
         (
@@ -134,6 +134,20 @@ fn mistakes_name_their_option() {
     }
 }
 
+fn incremental() -> CopyArgs {
+    CopyArgs { sync: Some("incremental".into()), cursor: Some("id".into()), ..args() }
+}
+
+#[test]
+fn incremental_runs_merge_unless_told_otherwise() {
+    let made = pipeline(&CopyArgs { lookback: Some("10m".into()), ..incremental() }).unwrap();
+    assert_eq!((made.sync, made.lookback.as_deref()), (Sync::Incremental, Some("10m")));
+    let choice = &made.streams[0];
+    assert_eq!((choice.cursor.as_deref(), choice.write), (Some("id"), WriteMode::Merge));
+    let made = pipeline(&CopyArgs { write: Some(WriteMode::Append), ..incremental() }).unwrap();
+    assert_eq!(made.streams[0].write, WriteMode::Append);
+}
+
 /// Ids that runs in state directories are found by: they must never change.
 #[test]
 fn ids_stay_what_they_are() {
@@ -150,6 +164,7 @@ fn ids_stay_what_they_are() {
             },
             "copy-18d1c93a6a5f",
         ),
+        (incremental(), "copy-d5b731cff415"),
     ] {
         assert_eq!(pipeline(&args).unwrap().id, expected);
     }
@@ -187,8 +202,13 @@ fn an_id_is_made_of_what_is_copied_and_not_of_how() {
         CopyArgs { key: vec!["a".into()], ..args() },
         CopyArgs { key: vec!["a".into(), "b".into()], ..args() },
         CopyArgs { filter: Some("a".into()), ..args() },
+        incremental(),
     ];
     for (at, other) in others.into_iter().enumerate() {
         assert_ne!(id(other), base, "number {at}");
     }
+    let base = id(incremental());
+    assert_eq!(id(CopyArgs { lookback: Some("5".into()), ..incremental() }), base);
+    assert_ne!(id(CopyArgs { cursor: Some("other".into()), ..incremental() }), base);
+    assert_ne!(id(CopyArgs { write: Some(WriteMode::Append), ..incremental() }), base);
 }

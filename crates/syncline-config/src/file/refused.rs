@@ -80,8 +80,8 @@ fn unknown_keys() {
     );
     refused(
         &with("streams: [{name: a, zzzzz: 1}]"),
-        "syncline.yaml:8:25: unknown key `zzzzz` in stream 1 of pipeline `p`. There is: name, to, write, key, \
-         columns, where, steps, replace, deletes [SYN-1003]",
+        "syncline.yaml:8:25: unknown key `zzzzz` in stream 1 of pipeline `p`. There is: name, to, write, \
+         cursor, key, columns, where, steps, replace, deletes [SYN-1003]",
     );
     // The key is found also where it came by a merge key.
     refused(
@@ -93,8 +93,6 @@ fn unknown_keys() {
 #[test]
 fn keys_of_later_versions_are_refused_by_name() {
     for (key, of) in [
-        ("cursor", "incremental runs"),
-        ("lookback", "incremental runs"),
         ("schema_changes", "following a source's changes"),
         ("schedule", "pipelines that start by themselves"),
     ] {
@@ -102,27 +100,59 @@ fn keys_of_later_versions_are_refused_by_name() {
             &with(&format!("{key}: x")),
             &format!(
                 "syncline.yaml:8:5: `{key}` in pipeline `p` belongs to {of}, which this version does not have. \
-                 Remove it: runs of this version are full copies [SYN-1003]"
+                 Remove it: runs of this version are full or incremental copies [SYN-1003]"
             ),
         );
     }
     refused(
-        &with("streams:\n  - {name: a, cursor: b}"),
-        "syncline.yaml:9:19: `cursor` in stream 1 of pipeline `p` belongs to incremental runs, which this \
-         version does not have. Remove it: runs of this version are full copies [SYN-1003]",
+        &with("sync: follow"),
+        "syncline.yaml:8:11: `sync` of pipeline `p`: `follow` does not exist in this version, only `full` and \
+         `incremental` do [SYN-1004]",
     );
-    for sync in ["incremental", "follow"] {
-        refused(
-            &with(&format!("sync: {sync}")),
-            &format!(
-                "syncline.yaml:8:11: `sync` of pipeline `p`: `{sync}` does not exist in this version, only \
-                 `full` does [SYN-1004]"
-            ),
-        );
-    }
     refused(
         &with("sync: ful"),
         "syncline.yaml:8:11: `sync` of pipeline `p`: there is no `ful`. Did you mean `full`? [SYN-1004]",
+    );
+}
+
+#[test]
+fn incremental_runs_need_a_cursor_and_full_ones_have_none() {
+    let needs = "syncline.yaml:8:11: `sync` of pipeline `p`: incremental runs need a cursor, and it is not \
+        guessed. Name a column that is set to a higher value whenever a row changes, with --cursor COL \
+        (cursor: COL) [SYN-1004]";
+    refused(&with("sync: incremental"), needs);
+    refused(&with("sync: incremental\nstreams: [{name: a, cursor: id}, b]"), needs);
+    assert!(parse(&with("sync: incremental\nstreams: [{name: a, cursor: id}]")).is_ok());
+    assert!(
+        parse(&with("sync: incremental\ncursor: id\nlookback: 100\nstreams: [a, {name: b, write: append}]"))
+            .is_ok()
+    );
+    let full = "it belongs to incremental runs, and these are full copies. Remove it, or make the runs \
+        incremental [SYN-1004]";
+    refused(&with("cursor: id"), &format!("syncline.yaml:8:13: `cursor` of pipeline `p`: {full}"));
+    refused(
+        &with("sync: full\nstreams: [{name: a, cursor: id}]"),
+        &format!("syncline.yaml:9:33: `cursor` of stream 1 of pipeline `p`: {full}"),
+    );
+    refused(&with("lookback: 1h"), &format!("syncline.yaml:8:15: `lookback` of pipeline `p`: {full}"));
+    let overwrite = "an incremental run reads a part of the rows, which cannot replace all others. Merge or \
+        append, or make the runs full [SYN-1004]";
+    refused(
+        &with("sync: incremental\ncursor: id\nwrite: overwrite"),
+        &format!("syncline.yaml:10:12: `write` of pipeline `p`: {overwrite}"),
+    );
+    refused(
+        &with("sync: incremental\ncursor: id\nstreams: [{name: a, write: overwrite}]"),
+        &format!("syncline.yaml:10:32: `write` of stream 1 of pipeline `p`: {overwrite}"),
+    );
+    refused(
+        &with("sync: incremental\ncursor: ''"),
+        "syncline.yaml:9:13: `cursor` of pipeline `p`: the column's name is empty [SYN-1004]",
+    );
+    refused(
+        &with("sync: incremental\ncursor: id\nlookback: soon"),
+        "syncline.yaml:10:15: `lookback` of pipeline `p`: `soon` is nothing to look back by. It looks like \
+         30s, 10m, 2h or 1d for times, and like 100 for numbers [SYN-1004]",
     );
 }
 

@@ -91,7 +91,10 @@ fn the_schema_refuses_what_the_reader_refuses() {
     check("pipelines: {p: {from: a, to: b, stream: []}}", Some("/pipelines/p/stream is not in the schema"));
     check("pipelines: {p: {from: a, to: b, streams: []}}", Some("/pipelines/p/streams is empty"));
     check("pipelines: {p: {from: a, to: b, parallel: 65}}", Some("/pipelines/p/parallel is too big"));
-    check("pipelines: {p: {from: a, to: b, sync: follow}}", Some("/pipelines/p/sync is none of [\"full\"]"));
+    check(
+        "pipelines: {p: {from: a, to: b, sync: follow}}",
+        Some("/pipelines/p/sync is none of [\"full\",\"incremental\"]"),
+    );
     check("pipelines: {p: {from: a, to: b, key: []}}", Some("/pipelines/p/key is empty"));
     check(
         "connections: {c: {options: {}}}\npipelines: {}",

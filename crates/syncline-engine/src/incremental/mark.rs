@@ -53,17 +53,17 @@ impl Mark {
 }
 
 /// Sixteen bytes a hash, in base 64: a fifth more than half of what digits would take.
-mod packed {
+pub(super) mod packed {
     use serde::{Deserializer, Serializer, de::Error as _};
 
     use super::{Deserialize, Engine, STANDARD};
 
-    pub(super) fn serialize<S: Serializer>(hashes: &[u128], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(hashes: &[u128], serializer: S) -> Result<S::Ok, S::Error> {
         let bytes: Vec<u8> = hashes.iter().flat_map(|hash| hash.to_be_bytes()).collect();
         serializer.serialize_str(&STANDARD.encode(bytes))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u128>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u128>, D::Error> {
         let text = String::deserialize(deserializer)?;
         let bytes = STANDARD.decode(text).map_err(D::Error::custom)?;
         let (hashes, rest) = bytes.as_chunks::<16>();

@@ -4,10 +4,12 @@
 //! found is kept under the place where it began: an attempt that is made again from there takes the
 //! place of the one that did not commit, and nothing is used up twice.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 use syncline_types::{Error, Position, Result, SplitId, codes};
+
+use super::mark::packed;
 
 /// Rows that can be remembered for one stream. Their hashes travel in one statement, which has to stay
 /// below what servers take by default (16 MiB), and in one row.
@@ -20,8 +22,10 @@ pub(crate) type Place = (SplitId, Option<Position>);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Found {
     /// Rows that had been appended before.
+    #[serde(with = "packed")]
     skipped: Vec<u128>,
     /// Rows that the next run may meet again.
+    #[serde(with = "packed")]
     kept: Vec<u128>,
 }
 
@@ -32,6 +36,8 @@ pub(crate) struct Ledger {
     left: HashMap<u128, u32>,
     found: BTreeMap<Key, Found>,
     kept: usize,
+    /// Places of which something is saved, though it may be that of an attempt before.
+    saved: BTreeSet<Key>,
 }
 
 type Key = (SplitId, Option<String>);
@@ -50,6 +56,7 @@ impl Ledger {
                 ledger.use_up(*hash);
             }
             ledger.kept += found.kept.len();
+            ledger.saved.insert(key(&place));
             ledger.found.insert(key(&place), found);
         }
         ledger
@@ -97,9 +104,17 @@ impl Ledger {
         Ok(())
     }
 
-    /// What an attempt has found so far.
-    pub(crate) fn found(&self, place: &Place) -> Option<&Found> {
-        self.found.get(&key(place))
+    /// What an attempt has found so far, to be saved before the target commits it; `None` where nothing
+    /// is found and nothing else was saved for its place.
+    pub(crate) fn to_save(&mut self, place: &Place) -> Option<String> {
+        let key = key(place);
+        let nothing = Found::default();
+        let found = self.found.get(&key).unwrap_or(&nothing);
+        if *found == nothing && !self.saved.contains(&key) {
+            return None;
+        }
+        self.saved.insert(key);
+        Some(serde_json::to_string(found).expect("hashes serialise"))
     }
 
     /// Whether there is any row that may be met.
@@ -109,6 +124,7 @@ impl Ledger {
 
     /// Everything that was found is of no use: the stream begins again.
     pub(crate) fn clear(&mut self) {
+        self.saved.clear();
         let places: Vec<Key> = self.found.keys().cloned().collect();
         for (split, at) in places {
             self.begin(&(split, at.map(Position)));
@@ -158,12 +174,14 @@ mod tests {
         let at = place(0, None);
         assert!(ledger.meet(&at, 7));
         ledger.keep(&at, 9).unwrap();
-        let saved = ledger.found(&at).unwrap().clone();
+        let saved = serde_json::from_str(&ledger.to_save(&at).unwrap()).unwrap();
         let mut other = Ledger::new(&[7, 8], [(at.clone(), saved)]);
         assert_eq!(other.kept(), [9]);
         assert!(!other.meet(&place(1, None), 7), "it is met already");
         other.begin(&at);
         assert!(other.meet(&place(1, None), 7), "the attempt did not come to its end");
+        assert!(other.to_save(&at).is_some(), "what was saved for the place is no longer so");
+        assert_eq!(other.to_save(&place(2, None)), None);
         other.clear();
         assert!(other.kept().is_empty() && other.meet(&at, 7));
     }

@@ -13,7 +13,10 @@ use super::{
     prefetch::Prefetch,
     work::{StreamWork, Work, broken},
 };
-use crate::core::{Answer, LaneAction};
+use crate::{
+    core::{Answer, LaneAction},
+    incremental::Place,
+};
 
 /// What a lane keeps between its actions.
 #[derive(Default)]
@@ -41,6 +44,12 @@ struct OpenSplit {
     /// What was durable when the attempt began, or at its last commit: with stream and split, the
     /// place of its dead letters.
     began_at: Option<Position>,
+}
+
+impl OpenSplit {
+    fn place(&self) -> Place {
+        (self.id, self.began_at.clone())
+    }
 }
 
 /// The batch under way, until it is dealt with.
@@ -83,6 +92,7 @@ impl Work {
             LaneAction::Abort => state.writer()?.abort().await?,
             LaneAction::SaveLetters { found } => return self.save_letters(state, found).await,
             LaneAction::Commit { delta, next } => {
+                self.save_found(state.split()?).await?;
                 let warm = self.warm_up(next);
                 let commit = state.writer()?.commit(std::slice::from_ref(&delta));
                 let (committed, warm) = tokio::join!(commit, warm);
@@ -90,6 +100,7 @@ impl Work {
                 committed?;
                 if let (Some(split), Progress::At(position)) = (&mut state.split, delta.row.progress) {
                     split.began_at = Some(position);
+                    self.begin_attempt(state)?;
                 }
             }
             LaneAction::SaveProgress(delta) => self.store.save_progress(&self.run()?.run, &delta).await?,
@@ -132,7 +143,24 @@ impl Work {
         });
         state.split = Some(OpenSplit { stream, id: split.id, began_at: at });
         state.held = Held::default();
+        self.begin_attempt(state)
+    }
+
+    /// Whatever was found by an attempt from the same place does not count any more.
+    fn begin_attempt(&self, state: &LaneState) -> Result<()> {
+        let split = state.split()?;
+        if let Some(sift) = self.sift(split.stream) {
+            sift.begin(&split.place());
+        }
         Ok(())
+    }
+
+    /// Another process must know what was found of rows that are about to be committed.
+    async fn save_found(&self, split: &OpenSplit) -> Result<()> {
+        let found = self.sift(split.stream).and_then(|sift| sift.to_save(&split.place()));
+        let Some(found) = found else { return Ok(()) };
+        let place = self.place(split.stream, split.id, split.began_at.clone())?;
+        self.store.save_found(&place, &found).await
     }
 
     async fn start_reader(
@@ -167,23 +195,31 @@ impl Work {
             Next::End => return Ok(Answer::End),
         };
         self.limits.pass(batch.rows.num_rows() as u64, batch.bytes).await;
-        let stream = self.stream(state.split()?.stream)?;
-        let mut first = None;
-        for reject in std::mem::take(&mut batch.rejects) {
-            first.get_or_insert_with(|| reject.error.clone());
-            state.held.before.push(letter(stream, reject, Value::Null));
-        }
+        let split = state.split()?;
+        let (stream, sift, place) = (self.stream(split.stream)?, self.sift(split.stream), split.place());
+        let mut unread = std::mem::take(&mut batch.rejects);
+        let mut failed = vec![];
         if !stream.chain.is_empty() {
-            let input = batch.rows.clone();
-            let applied = stream
-                .chain
-                .apply(std::mem::replace(&mut batch.rows, RecordBatch::new_empty(input.schema())))?;
+            let empty = RecordBatch::new_empty(batch.rows.schema());
+            let whole = std::mem::replace(&mut batch.rows, empty);
+            let input = match sift {
+                Some(sift) => sift.for_chain(&whole)?,
+                None => whole.clone(),
+            };
+            let mut applied = stream.chain.apply(input.clone())?;
+            if let Some(sift) = sift {
+                sift.sift(&place, &whole, &mut applied, &mut unread)?;
+            }
             batch.rows = applied.rows;
             for reject in applied.rejects {
-                first.get_or_insert_with(|| reject.error.clone());
                 let payload = stream.chain.letter(&input, reject.row as usize)?;
-                state.held.before.push(letter(stream, reject, payload));
+                failed.push((reject, payload));
             }
+        }
+        let mut first = None;
+        for (reject, payload) in unread.into_iter().map(|reject| (reject, Value::Null)).chain(failed) {
+            first.get_or_insert_with(|| reject.error.clone());
+            state.held.before.push(letter(stream, reject, payload));
         }
         let answer = Answer::Batch {
             rows: u32::try_from(batch.rows.num_rows()).map_err(|_| broken("a batch has too many rows"))?,

@@ -4,18 +4,22 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
-use syncline_config::{Deletes, Pipeline, StreamChoice};
+use syncline_config::{Deletes, Pipeline, StreamChoice, Sync};
 use syncline_connect::{
     AnyConnector, Configured, Context, Delivery, Finding, Read, Report, Selection, Severity, Sink, Source,
     Stream, Target, TargetPlan, Task, WriteMode,
 };
+use syncline_state::StateDirectory;
 use syncline_steps::{Chain, StepSpec};
-use syncline_types::{Error, Result, StreamName, codes};
+use syncline_types::{Error, Result, StreamName, TableSchema, codes};
 
 use super::{
+    ahead::{self, Ahead},
+    incremental::Incremental,
     removal::{Reopen, not_deleted, removal_target},
     work::StreamWork,
 };
+use crate::incremental::{Cursor, Kind};
 
 /// A pipeline that is ready to run, or to be looked at.
 pub struct Prepared {
@@ -43,6 +47,8 @@ pub struct Prepared {
 pub struct PreparedStream {
     /// What a run works with.
     pub work: StreamWork,
+    /// Where an incremental run goes on from; the run itself looks again.
+    pub ahead: Option<Ahead>,
     /// What the sink would do.
     pub plan: TargetPlan,
     /// How often a row arrives.
@@ -68,7 +74,12 @@ impl Prepared {
 ///
 /// # Errors
 /// Whatever keeps it from being planned at all; what a run would fail with is among the findings.
-pub async fn prepare(pipeline: &Pipeline, registry: Registry, cx: &Context) -> Result<Prepared> {
+pub async fn prepare(
+    pipeline: &Pipeline,
+    registry: Registry,
+    cx: &Context,
+    state: &StateDirectory,
+) -> Result<Prepared> {
     let (source_connector, sink_connector) =
         (registry(&pipeline.from.scheme)?, registry(&pipeline.to.scheme)?);
     let from_config = source_connector.configure(&pipeline.from)?;
@@ -129,9 +140,10 @@ pub async fn prepare(pipeline: &Pipeline, registry: Registry, cx: &Context) -> R
             }
             work.before.clone_from(&plan.before);
             let delivery = sink.guarantee(&work.target);
-            PreparedStream { findings: plan.findings.clone(), work, plan, delivery }
+            PreparedStream { findings: plan.findings.clone(), work, plan, delivery, ahead: None }
         })
         .collect();
+    ahead::find(&mut streams, sink.as_ref(), state, &pipeline.id).await?;
     // What concerns a connection as a whole is said with its first stream.
     for finding in shared_findings.into_iter().rev() {
         let of = |stream: &PreparedStream| finding.stream.as_ref() == Some(&stream.work.target.source);
@@ -272,7 +284,20 @@ pub(crate) fn bind(
     let output = chain.output().clone();
     let key = if choice.key.is_empty() { output.key.clone() } else { choice.key.clone() };
     output.indexes(&key).map_err(about)?;
-    let staged = choice.write != WriteMode::Append || !read.stream.order.outlives_snapshot();
+    let cursor = cursor(pipeline, choice, &input, &chain).map_err(about)?;
+    let incremental = cursor.map(|cursor| {
+        let mask_key = pipeline.mask_key.clone();
+        Arc::new(Incremental { cursor, steps: steps.clone(), input: input.clone(), mask_key })
+    });
+    let last_wins = match &incremental {
+        Some(incremental) if choice.write == WriteMode::Merge => {
+            last_wins(&incremental.cursor, &chain, &key).map_err(about)?
+        }
+        _ => None,
+    };
+    // The mark belongs into the transaction that publishes, so there has to be one.
+    let direct = choice.write == WriteMode::Append && read.stream.order.outlives_snapshot();
+    let staged = !direct || incremental.is_some();
     let target = Target {
         stream: id,
         source: name.clone(),
@@ -284,15 +309,59 @@ pub(crate) fn bind(
         replace: choice.replace,
         overwrite_said: choice.write_said && choice.write == WriteMode::Overwrite,
         task: Task::Load,
-        cursor: None,
+        cursor: last_wins,
     };
-    Ok(StreamWork {
-        read: Arc::new(read),
-        chain: Arc::new(chain),
-        target: Arc::new(target),
-        before: vec![],
-        deletes: choice.deletes,
-    })
+    let (read, chain, target) = (Arc::new(read), Arc::new(chain), Arc::new(target));
+    Ok(StreamWork { read, chain, target, before: vec![], incremental, deletes: choice.deletes })
+}
+
+/// By what a stream is read in parts; `None` in a full copy.
+fn cursor(
+    pipeline: &Pipeline,
+    choice: &StreamChoice,
+    input: &TableSchema,
+    chain: &Chain,
+) -> Result<Option<Cursor>> {
+    let Some(name) = choice.cursor.as_ref().filter(|_| pipeline.sync == Sync::Incremental) else {
+        return Ok(None);
+    };
+    let column = input.column(name).ok_or_else(|| input.unknown_column(name))?;
+    let error = |reason: String| {
+        Error::new(&codes::BAD_VALUE, "use the cursor", format!("`{name}`"))
+            .because(reason)
+            .hint("A cursor is an integer, a date or a timestamp that goes up whenever a row changes")
+    };
+    let kind = Kind::of(column.logical).ok_or_else(|| error(format!("it is of type {}", column.logical)))?;
+    if chain.masked().contains(name) {
+        return Err(error("a mask hides its values, and the mark would show one".into()));
+    }
+    let lookback = match &pipeline.lookback {
+        Some(text) => kind.lookback(text).map_err(|reason| {
+            Error::new(&codes::BAD_VALUE, "look back by", format!("`{text}`")).because(reason)
+        })?,
+        None => 0,
+    };
+    let appends = choice.write == WriteMode::Append;
+    Ok(Some(Cursor { column: name.clone(), kind, lookback, appends }))
+}
+
+/// The column at the target by which the last of several rows with one key is found.
+fn last_wins(cursor: &Cursor, chain: &Chain, key: &[String]) -> Result<Option<String>> {
+    if let Some(column) = chain.carrier(&cursor.column) {
+        return Ok(Some(column.to_owned()));
+    }
+    let output = chain.output();
+    let tells = |unique: &[String]| !unique.is_empty() && unique.iter().all(|column| key.contains(column));
+    if key.is_empty() || tells(&output.key) || output.unique.iter().any(|unique| tells(unique)) {
+        return Ok(None);
+    }
+    Err(Error::new(&codes::KEY_MISSING, "merge by", format!("({})", key.join(", ")))
+        .because(format!(
+            "it is not unique at the source, and the steps leave nothing of the cursor `{}` by which the last \
+             of several rows could be found",
+            cursor.column
+        ))
+        .hint("Keep the cursor column as it is, or name a unique key"))
 }
 
 /// Says of which stream an error speaks, and where it is written.
@@ -333,6 +402,10 @@ fn fingerprint(streams: &[StreamWork]) -> String {
             Deletes::Apply => feed("deletes"),
         }
         feed(if target.staged { "staged" } else { "direct" });
+        if let Some(incremental) = &stream.incremental {
+            feed("incremental");
+            feed(&incremental.cursor.column);
+        }
     }
     format!("{hash:016x}")
 }

@@ -38,4 +38,23 @@ pub struct StreamSummary {
     pub seconds: f64,
     /// `published`, `failed` or `unfinished`.
     pub outcome: &'static str,
+    /// Which rows an incremental run has read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<WindowSummary>,
+}
+
+/// The window of one stream.
+#[derive(Clone, Debug, Serialize)]
+pub struct WindowSummary {
+    /// The source's column.
+    pub cursor: String,
+    /// The lowest value; `None` from the first one on.
+    pub from: Option<String>,
+    /// The highest value; `None` where no row had one.
+    pub upto: Option<String>,
+    /// Rows without a value, which only the first run reads.
+    pub nulls: u64,
+    /// What is to be said of them, if this was not the first run.
+    #[serde(skip)]
+    pub warning: Option<String>,
 }

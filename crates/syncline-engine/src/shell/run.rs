@@ -13,7 +13,8 @@ use syncline_types::{Error, Result, codes};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Limits, Prepared, StreamSummary, Summary,
+    Limits, Prepared, StreamSummary, Summary, WindowSummary,
+    ahead::without,
     drive::{Observer, drive},
     removal::ReadBack,
     work::Work,
@@ -196,7 +197,9 @@ pub(crate) fn outcome(
     let now = Instant::now();
     let mut failed = vec![];
     let mut streams = vec![];
-    for ((view, stream), (start, end)) in core.views().into_iter().zip(&work.streams).zip(times) {
+    for (number, ((view, stream), (start, end))) in
+        core.views().into_iter().zip(&work.streams).zip(times).enumerate()
+    {
         let name = stream.target.source.to_string();
         let error =
             view.failed.map(|failure| stream_error(work, &name, stream.target.name.to_string(), failure));
@@ -219,6 +222,13 @@ pub(crate) fn outcome(
             deleted: view.deleted,
             seconds,
             outcome,
+            window: work.window(number).map(|(cursor, window)| WindowSummary {
+                cursor: cursor.column.clone(),
+                from: window.from.clone(),
+                upto: window.upto.clone(),
+                nulls: window.nulls,
+                warning: (window.before.is_some() && window.nulls > 0).then(|| without(cursor, window.nulls)),
+            }),
         });
     }
     let resumed = streams.iter().any(|stream| stream.rows_resumed > 0);

@@ -1,17 +1,20 @@
 //! Everything a run works with, and how each action on the run or on a stream is done.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use syncline_config::Deletes;
 use syncline_connect::{
-    Action as TargetAction, Context, Marking, Read, RunRef, Session, Sink, Source, Splitter, Target,
+    Action as TargetAction, Context, Read, RunRef, Session, Sink, Source, Splitter, Target,
 };
 use syncline_state::{NewRun, NewStream, Store};
 use syncline_steps::Chain;
 use syncline_types::{Error, Result, codes};
 
-use super::{Limits, ReadBack};
-use crate::core::{Action, Answer, Failure, StreamAction};
+use super::{
+    Limits, ReadBack,
+    incremental::{Incremental, Within},
+};
+use crate::core::{Action, Answer, Failure, StreamAction, StreamPhase};
 
 /// What a run works with. Shared by everything that is done for it.
 pub struct Work {
@@ -39,6 +42,8 @@ pub struct Work {
     pub limits: Limits,
     /// How the target is read, where rows are to be removed that the source no longer has.
     pub read_back: Option<ReadBack>,
+    /// Each stream within the run's window, where it has one.
+    pub(super) windows: Vec<OnceLock<Within>>,
     /// The run, once it has begun, and its session.
     pub(super) now: Mutex<Now>,
     /// Every error that the core has been told of, by its number.
@@ -58,6 +63,8 @@ pub struct StreamWork {
     pub before: Vec<TargetAction>,
     /// What happens to rows at the target that the source no longer has.
     pub deletes: Deletes,
+    /// Only in an incremental run.
+    pub incremental: Option<Arc<Incremental>>,
 }
 
 /// What is known only once a run has begun.
@@ -100,6 +107,7 @@ impl Work {
             sink,
             store,
             cx,
+            windows: streams.iter().map(|_| OnceLock::new()).collect(),
             streams,
             parallel: 1,
             limits: Limits::default(),
@@ -135,6 +143,9 @@ impl Work {
     }
 
     pub(super) fn stream(&self, number: usize) -> Result<&StreamWork> {
+        if let Some(within) = self.windows.get(number).and_then(|slot| slot.get()) {
+            return Ok(&within.work);
+        }
         self.streams.get(number).ok_or_else(|| broken("there is no such stream"))
     }
 
@@ -151,10 +162,13 @@ impl Work {
             Action::LoadTarget => return Ok(Answer::Target(self.sink.progress(&self.pipeline).await?)),
             Action::CloseTarget => self.sink.close(&self.pipeline).await?,
             Action::CreateRun { run, epoch } => {
-                self.store.create(&self.new_run(&run, epoch)).await?;
+                let mut new = self.new_run(&run, epoch);
+                self.new_windows(&mut new.streams).await?;
+                self.store.create(&new).await?;
                 self.begin_run(run, epoch);
             }
             Action::ResumeRun { run, epoch, deltas, published } => {
+                self.saved_windows(&run, &published).await?;
                 self.store.resume(&run, epoch, &deltas, &published).await?;
                 self.begin_run(run, epoch);
             }
@@ -174,7 +188,9 @@ impl Work {
     async fn begin_session(&self) -> Result<()> {
         // The old snapshot is let go of before a new one is taken.
         locked(&self.now).session = None;
-        let reads: Vec<Arc<Read>> = self.streams.iter().map(|stream| Arc::clone(&stream.read)).collect();
+        let reads: Vec<Arc<Read>> = (0..self.streams.len())
+            .map(|number| self.stream(number).map(|stream| Arc::clone(&stream.read)))
+            .collect::<Result<_>>()?;
         let session = self.source.begin(&reads, self.parallel).await?;
         locked(&self.now).session = Some(Arc::from(session));
         Ok(())
@@ -188,6 +204,7 @@ impl Work {
                 source: stream.target.source.to_string(),
                 target: stream.target.name.to_string(),
                 rows_estimate: stream.read.stream.rows_estimate,
+                window: None,
             })
             .collect();
         NewRun {
@@ -224,7 +241,12 @@ impl Work {
                 state.splitter = None;
                 self.sink.reset(&run, &stream.target).await?;
             }
-            StreamAction::ResetState => self.store.reset_stream(&run.run, id).await?,
+            StreamAction::ResetState => {
+                self.store.reset_stream(&run.run, id).await?;
+                if let Some(sift) = self.sift(number) {
+                    sift.clear();
+                }
+            }
             StreamAction::PlanSplit { after } => {
                 let mut splitter = match state.splitter.take() {
                     Some(splitter) => splitter,
@@ -240,10 +262,16 @@ impl Work {
                 self.store.save_planned(&run.run, id).await?;
             }
             StreamAction::Finish => {
-                self.sink.finish(&run, &stream.target, Marking::Keep).await?;
+                let next = self.next_mark(number)?;
+                self.sink.finish(&run, &stream.target, next.marking()).await?;
+            }
+            StreamAction::SavePhase(phase) => {
+                if phase == StreamPhase::Published {
+                    self.save_mark(number).await?;
+                }
+                self.store.save_phase(&run.run, id, phase).await?;
             }
             StreamAction::RemoveVanished => return self.remove_vanished(number).await.map(Answer::Removed),
-            StreamAction::SavePhase(phase) => self.store.save_phase(&run.run, id, phase).await?,
         }
         Ok(Answer::Done)
     }

@@ -263,5 +263,6 @@ fn stream_work(number: usize, table: &super::world::SourceTable, chunk_rows: u64
         target: Arc::new(target),
         before: vec![],
         deletes: if table.removes { Deletes::Apply } else { Deletes::Ignore },
+        incremental: None,
     }
 }

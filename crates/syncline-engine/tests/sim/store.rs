@@ -1,11 +1,14 @@
 //! A simulated state store.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use syncline_connect::ProgressDelta;
 use syncline_state::{
-    Letter, LetterPlace, NewLetter, NewRun, RunSummary, SavedRun, SavedSplit, SavedStream, Store, StreamPhase,
+    Letter, LetterPlace, NewLetter, NewRun, NewStream, RunSummary, SavedRun, SavedSplit, SavedStream, Store,
+    StreamPhase,
 };
-use syncline_types::{Error, Result, Split, codes};
+use syncline_types::{Error, Position, Result, Split, SplitId, codes};
 
 use super::world::{Mistake, Shared};
 
@@ -45,13 +48,20 @@ impl Store for SimStore {
     }
 
     async fn create(&self, run: &NewRun) -> Result<()> {
-        let stream = SavedStream { phase: StreamPhase::Copying, planned: false, splits: vec![] };
-        self.0.get().states[self.1].run = Some(SavedRun {
+        let stream = |stream: &NewStream| SavedStream {
+            phase: StreamPhase::Copying,
+            planned: false,
+            window: stream.window.clone(),
+            splits: vec![],
+        };
+        let mut world = self.0.get();
+        world.states[self.1].found.clear();
+        world.states[self.1].run = Some(SavedRun {
             run: run.run.clone(),
             epoch: run.epoch,
             fingerprint: run.fingerprint.clone(),
             finished: false,
-            streams: vec![stream; run.streams.len()],
+            streams: run.streams.iter().map(stream).collect(),
         });
         Ok(())
     }
@@ -103,9 +113,11 @@ impl Store for SimStore {
 
     async fn reset_stream(&self, run: &str, stream: u32) -> Result<()> {
         self.0.get().states[self.1].letters.retain(|(place, _)| place.stream != stream || place.run != run);
+        self.0.get().states[self.1].found.retain(|place, _| place.0 != stream);
         self.change(run, |saved| {
-            *saved.streams.get_mut(stream as usize)? =
-                SavedStream { phase: StreamPhase::Copying, planned: false, splits: vec![] };
+            let saved = saved.streams.get_mut(stream as usize)?;
+            (saved.phase, saved.planned) = (StreamPhase::Copying, false);
+            saved.splits.clear();
             Some(())
         })
     }
@@ -124,6 +136,34 @@ impl Store for SimStore {
         let mut world = self.0.get();
         if !world.has(Mistake::LettersKept) {
             world.states[self.1].letters.retain(|(kept, _)| kept != place);
+        }
+        Ok(())
+    }
+
+    async fn save_found(&self, place: &LetterPlace, found: &str) -> Result<()> {
+        let mut world = self.0.get();
+        if !world.has(Mistake::FoundNotSaved) {
+            let key = (place.stream, place.split, place.at.as_ref().map(|at| at.0.clone()));
+            world.states[self.1].found.insert(key, found.to_owned());
+        }
+        Ok(())
+    }
+
+    async fn found(&self, _: &str, stream: u32) -> Result<Vec<(SplitId, Option<Position>, String)>> {
+        let world = self.0.get();
+        let found = world.states[self.1].found.iter().filter(|((of, _, _), _)| *of == stream);
+        Ok(found.map(|((_, split, at), found)| (*split, at.clone().map(Position), found.clone())).collect())
+    }
+
+    async fn marks(&self, _: &str) -> Result<BTreeMap<String, String>> {
+        Ok(self.0.get().states[self.1].marks.clone())
+    }
+
+    async fn save_mark(&self, _: &str, source: &str, mark: Option<&str>) -> Result<()> {
+        let marks = &mut self.0.get().states[self.1].marks;
+        match mark {
+            Some(mark) => drop(marks.insert(source.to_owned(), mark.to_owned())),
+            None => drop(marks.remove(source)),
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::{
 use syncline_connect::{TargetProgress, WriteMode};
 use syncline_state::{LetterPlace, NewLetter, SavedRun};
 use syncline_testkit::conformance::Row;
-use syncline_types::{Error, Result, codes};
+use syncline_types::{Error, Result, SplitId, codes};
 
 /// Rows by their key.
 pub(crate) type Rows = BTreeMap<i64, Option<i64>>;
@@ -84,6 +84,9 @@ pub(crate) struct Pipeline {
 pub(crate) struct State {
     pub(crate) run: Option<SavedRun>,
     pub(crate) letters: Vec<(LetterPlace, NewLetter)>,
+    /// What attempts have found, by stream, split and where each began.
+    pub(crate) found: BTreeMap<(u32, SplitId, Option<String>), String>,
+    pub(crate) marks: BTreeMap<String, String>,
 }
 
 /// Mistakes that can be planted, each one that somebody has made.
@@ -121,6 +124,8 @@ pub(crate) enum Mistake {
     NotLockedAgain,
     /// Rows that the source no longer has are taken to be removed.
     VanishedKept,
+    /// What an attempt has found of rows that were added before is not saved.
+    FoundNotSaved,
 }
 
 impl Mistake {

@@ -43,7 +43,7 @@ pub(crate) async fn run_pipeline(pipeline: &Pipeline, options: RunOptions, sessi
     let cx = Session::context(pipeline);
     // Nothing has been changed while it is prepared, so stopping is simply to stop.
     let prepared = tokio::select! {
-        prepared = prepare(pipeline, syncline_connectors::by_scheme, &cx) => prepared?,
+        prepared = prepare(pipeline, syncline_connectors::by_scheme, &cx, &session.state) => prepared?,
         () = session.stop.cancelled() => return Err(stopped(pipeline)),
     };
     warn(&prepared, session.output);
@@ -125,6 +125,15 @@ fn report(outcome: &Outcome, output: Output) {
     }
     for line in table(&rows, 0) {
         eprintln!("{line}");
+    }
+    for stream in &summary.streams {
+        let Some(window) = &stream.window else { continue };
+        let from = window.from.as_deref().unwrap_or("the first value");
+        let upto = window.upto.as_deref().unwrap_or("none yet");
+        eprintln!("{}: `{}` from {from} to {upto}", stream.stream, window.cursor);
+        if let Some(warning) = &window.warning {
+            eprintln!("warning: {}: {warning}", stream.stream);
+        }
     }
     if summary.resumed || summary.snapshots > 1 {
         eprintln!(

@@ -17,9 +17,15 @@ pub(crate) struct PipelineOptions {
     /// What happens to rows that are in the target
     #[arg(long, value_enum)]
     write: Option<Write>,
-    /// What is copied: all of it
+    /// What is copied: everything, or what has come since the last run
     #[arg(long, value_enum)]
     sync: Option<Sync>,
+    /// The column by which an incremental run finds what has come
+    #[arg(long, value_name = "COL")]
+    cursor: Option<String>,
+    /// How far behind the last run's highest value an incremental run begins, such as 10m or 100
+    #[arg(long, value_name = "D")]
+    lookback: Option<String>,
     /// The columns that tell rows apart
     #[arg(long, value_name = "COL,...", value_delimiter = ',')]
     key: Vec<String>,
@@ -82,6 +88,7 @@ enum Deletes_ {
 #[derive(Clone, Copy, ValueEnum)]
 enum Sync {
     Full,
+    Incremental,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -110,7 +117,12 @@ impl PipelineOptions {
                 Write::Append => WriteMode::Append,
                 Write::Merge => WriteMode::Merge,
             }),
-            sync: self.sync.map(|Sync::Full| "full".to_owned()),
+            sync: self.sync.map(|sync| match sync {
+                Sync::Full => "full".to_owned(),
+                Sync::Incremental => "incremental".to_owned(),
+            }),
+            cursor: self.cursor,
+            lookback: self.lookback,
             key: self.key,
             columns: self.columns,
             filter: self.filter,
@@ -141,8 +153,16 @@ impl PipelineOptions {
 
     /// Whether nothing is said.
     fn is_empty(&self) -> bool {
-        let texts =
-            [&self.filter, &self.memory, &self.idle_timeout, &self.limit_rows, &self.limit_bytes, &self.name];
+        let texts = [
+            &self.filter,
+            &self.memory,
+            &self.idle_timeout,
+            &self.limit_rows,
+            &self.limit_bytes,
+            &self.name,
+            &self.cursor,
+            &self.lookback,
+        ];
         self.streams.is_empty()
             && self.key.is_empty()
             && self.columns.is_empty()

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 use syncline_config::Pipeline;
-use syncline_connect::{Existing, Finding, Severity, WriteMode};
+use syncline_connect::{Context, Existing, Finding, Severity, WriteMode};
 use syncline_engine::shell::{Prepared, PreparedStream, prepare};
 use syncline_types::{Error, Result, codes};
 
@@ -34,7 +34,7 @@ pub(crate) async fn show(pipelines: &[Pipeline], session: &Session) -> Result<En
     for pipeline in pipelines {
         let cx = Session::context(pipeline);
         let prepared = tokio::select! {
-            prepared = prepare(pipeline, syncline_connectors::by_scheme, &cx) => prepared?,
+            prepared = look(pipeline, &cx, session) => prepared?,
             () = session.stop.cancelled() => {
                 return Err(Error::new(&codes::INTERRUPTED, "plan", format!("`{}`", pipeline.id)).because("it was asked to stop"));
             }
@@ -55,6 +55,18 @@ pub(crate) async fn show(pipelines: &[Pipeline], session: &Session) -> Result<En
         Some(error) => Err(error),
         None => Ok(Ended::Well),
     }
+}
+
+async fn look(pipeline: &Pipeline, cx: &Context, session: &Session) -> Result<Prepared> {
+    let mut prepared = prepare(pipeline, syncline_connectors::by_scheme, cx, &session.state).await?;
+    prepared.look_ahead().await;
+    Ok(prepared)
+}
+
+/// Which rows an incremental run of a stream would read.
+fn window(stream: &PreparedStream) -> Option<String> {
+    let incremental = stream.work.incremental.as_ref()?;
+    Some(stream.ahead.as_ref()?.describe(&incremental.cursor))
 }
 
 fn print(prepared: &Prepared, output: Output) {
@@ -111,6 +123,9 @@ fn print_stream(stream: &PreparedStream, output: Output) {
         at_target(stream.plan.existing.as_ref())
     ));
     output.line(format!("  {}, {}", target.write, stream.delivery));
+    if let Some(window) = window(stream) {
+        output.line(format!("  {window}"));
+    }
     for step in stream.work.chain.steps() {
         output.line(format!("  step: {step}"));
     }
@@ -162,6 +177,7 @@ fn object(stream: &PreparedStream) -> Value {
         "stream": target.source.to_string(),
         "target": target.name.to_string(),
         "write": target.write,
+        "window": window(stream),
         "key": target.key,
         "guarantee": stream.delivery,
         "steps": stream.work.chain.steps(),

@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::json;
 use syncline_config::File;
+use syncline_engine::incremental::Mark;
 use syncline_state::{RunSummary, SavedStream, Store, StreamPhase};
 use syncline_types::{Progress, Result};
 
@@ -82,7 +83,7 @@ fn show(session: &Session, summary: &RunSummary) {
             .map(str::to_owned)
             .to_vec(),
     ];
-    let mut streams = vec![];
+    let (mut streams, mut marks) = (vec![], vec![]);
     for (names, stream) in summary.streams.iter().zip(&summary.run.streams) {
         let done = done(stream);
         let phase = match stream.phase {
@@ -125,6 +126,15 @@ fn show(session: &Session, summary: &RunSummary) {
         ]);
     }
     table(&rows, 2).iter().for_each(|line| output.line(line));
+    for (source, text) in &summary.marks {
+        let mark = Mark::read(text).ok();
+        let value = mark.as_ref().and_then(|mark| mark.value.as_deref()).unwrap_or("no value yet");
+        let cursor = mark.as_ref().map_or("?", |mark| mark.cursor.as_str());
+        output.line(format!("  mark of {source}: `{cursor}` {value}"));
+        marks.push(
+            json!({"stream": source, "cursor": cursor, "value": mark.and_then(|mark| mark.value.clone())}),
+        );
+    }
     if summary.letters > 0 {
         output.line(format!("  {} dead letters: syncline dlq list {}", summary.letters, summary.pipeline));
     }
@@ -134,6 +144,6 @@ fn show(session: &Session, summary: &RunSummary) {
     output.object(&json!({
         "event": "status", "pipeline": summary.pipeline, "state": state, "run": summary.run.run,
         "from": summary.from, "to": summary.to, "started": summary.started, "updated": summary.updated,
-        "dead_letters": summary.letters, "streams": streams,
+        "dead_letters": summary.letters, "streams": streams, "marks": marks,
     }));
 }
