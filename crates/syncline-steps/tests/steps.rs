@@ -544,3 +544,30 @@ fn what_only_other_columns_need_is_not_done_for_some_of_them() {
     assert_eq!(applied.rows.num_rows(), 3);
     assert_eq!(whole.only(&["id".into()]).expect_err("it is renamed").code(), &codes::UNKNOWN_COLUMN);
 }
+
+#[test]
+fn a_chain_over_a_part_of_the_rows_has_the_same_steps() {
+    let steps: Vec<StepSpec> = vec![];
+    let whole = Chain::bind(&steps, &schema(), None, "t").unwrap();
+    let part = Chain::bind_within(Some("id >= '2' AND id <= '3'"), &steps, &schema(), None, "t").unwrap();
+    assert_eq!((part.fingerprint(), part.steps()), (whole.fingerprint(), whole.steps()));
+    assert!(whole.is_empty() && !part.is_empty() && part.pushdown().is_some());
+    let applied = part.apply(rows(&schema())).unwrap();
+    assert_eq!((applied.rows.num_rows(), applied.source_rows), (2, Some(vec![1, 2])));
+}
+
+#[test]
+fn a_chain_knows_where_a_column_goes_and_what_is_hidden() {
+    let chain = bind(
+        r#"[{"rename": {"id": "number"}}, {"cast": {"quantity": "bigint"}}, {"mask": {"email": "hash"}},
+            {"set": {"note": "note || 'x'"}}]"#,
+    )
+    .unwrap();
+    assert_eq!(chain.carrier("id"), Some("number"));
+    assert_eq!(["quantity", "email", "note"].map(|column| chain.carrier(column)), [None; 3]);
+    assert_eq!(chain.masked(), ["email"]);
+    let sealed = chain.seal(7).expect("there is a key");
+    assert!(sealed != 7 && chain.seal(8) != Some(sealed) && chain.key_check().is_some());
+    let keyless = Chain::bind(&[], &schema(), None, "t").unwrap();
+    assert_eq!((keyless.seal(7), keyless.key_check()), (None, None));
+}

@@ -1,12 +1,12 @@
 //! The state of a small run that is never resumed: nothing of it is kept but its dead letters, which
 //! belong to the pipeline.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use syncline_connect::ProgressDelta;
 use syncline_state::{Letter, LetterPlace, NewLetter, NewRun, RunSummary, SavedRun, Store, StreamPhase};
-use syncline_types::{Result, Split};
+use syncline_types::{Position, Result, Split, SplitId};
 
 pub(crate) struct LettersOnly {
     pub(crate) store: Arc<dyn Store>,
@@ -63,6 +63,22 @@ impl Store for LettersOnly {
 
     async fn forget_letters(&self, place: &LetterPlace) -> Result<()> {
         self.store.forget_letters(&self.place(place)).await
+    }
+
+    async fn save_found(&self, _: &LetterPlace, _: &str) -> Result<()> {
+        Ok(())
+    }
+
+    async fn found(&self, _: &str, _: u32) -> Result<Vec<(SplitId, Option<Position>, String)>> {
+        Ok(vec![])
+    }
+
+    async fn marks(&self, _: &str) -> Result<BTreeMap<String, String>> {
+        Ok(BTreeMap::new())
+    }
+
+    async fn save_mark(&self, _: &str, _: &str, _: Option<&str>) -> Result<()> {
+        Ok(())
     }
 
     async fn summaries(&self) -> Result<Vec<RunSummary>> {

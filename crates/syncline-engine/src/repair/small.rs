@@ -52,8 +52,8 @@ impl Desk<'_> {
         let random = RandomState::new().hash_one(std::process::id());
         let outlives_snapshot = read.stream.order.outlives_snapshot();
         let chain = Arc::new(Chain::bind(&[], &target.schema, None, &target.source.table)?);
-        let stream =
-            StreamWork { read, chain, target: Arc::clone(&target), before, deletes: Deletes::Ignore };
+        let (deletes, incremental) = (Deletes::Ignore, None);
+        let stream = StreamWork { read, chain, target: Arc::clone(&target), before, deletes, incremental };
         let store = LettersOnly { store: Arc::clone(&self.store), pipeline: self.pipeline.id.clone() };
         let mut work = Work::new(
             name.clone(),

@@ -105,7 +105,8 @@ impl Work {
     /// Removes what the source no longer has. Returns how many rows this run has removed, in earlier
     /// processes too.
     pub(super) async fn remove_vanished(&self, number: usize) -> Result<u64> {
-        let stream = self.stream(number)?;
+        // The whole stream, whatever the run's window is: rows outside of it are not gone.
+        let stream = self.streams.get(number).ok_or_else(|| broken("there is no such stream"))?;
         let read_back = self.read_back.as_ref().ok_or_else(|| broken("the target cannot be read"))?;
         let number = u32::try_from(number).map_err(|_| broken("there are too many streams"))?;
         let streams = u32::try_from(self.streams.len()).map_err(|_| broken("there are too many streams"))?;

@@ -59,6 +59,7 @@ impl Fixture for Calm {
             rows: Rows::new(),
             snapshots: Default::default(),
             before: vec![],
+            lookback: None,
         });
         world.target.tables.insert(name.clone(), Table { keyed, rows: vec![] });
         name

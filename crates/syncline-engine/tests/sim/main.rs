@@ -9,6 +9,7 @@
 
 mod back;
 mod conformance;
+mod incremental;
 mod process;
 mod scenario;
 mod sink;
@@ -17,6 +18,7 @@ mod store;
 mod world;
 mod writer;
 
+use incremental::Incremental;
 use scenario::{Scenario, Verdict};
 use world::Mistake;
 
@@ -49,6 +51,34 @@ fn nothing_is_lost_doubled_or_half_published_on_any_seed() {
             crashes > 1_000 && letters > 1_000,
             "{crashes} crashes and {letters} dead letters are too few"
         );
+    }
+}
+
+#[test]
+fn incremental_runs_lose_and_double_nothing_on_any_seed() {
+    let mut crashes = 0;
+    for seed in seeds() {
+        let scenario = Incremental::of_seed(seed, None);
+        match scenario.run() {
+            Ok(more) => crashes += more,
+            Err(why) => panic!("SYNCLINE_SEED={seed}: {why}\n{scenario:?}"),
+        }
+    }
+    println!("{crashes} crashes");
+    assert!(seeds().count() < 1_000 || crashes > 1_000, "{crashes} crashes are too few");
+}
+
+#[test]
+fn every_planted_mistake_of_incremental_runs_is_found() {
+    for mistake in Mistake::INCREMENTAL {
+        let found = (1..=600).find_map(|seed| match Incremental::of_seed(seed, Some(mistake)).run() {
+            Err(why) if Incremental::of_seed(seed, None).fine() => Some((seed, why)),
+            _ => None,
+        });
+        match found {
+            Some((seed, why)) => println!("{mistake:?}: seed {seed}: {why}"),
+            None => panic!("{mistake:?} was not found in 600 seeds"),
+        }
     }
 }
 

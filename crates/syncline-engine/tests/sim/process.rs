@@ -9,13 +9,14 @@ use std::{
 };
 
 use syncline_config::Deletes;
-use syncline_connect::{Read, Replace, Sink, Target, Task};
+use syncline_connect::{Read, Replace, Sink, Target, Task, WriteMode};
 use syncline_engine::{
     core::{Action, Answer, Core, Ending, Event, Job, LaneAction, Scope, Step, StreamAction},
-    shell::{LaneState, ReadBack, StreamState, StreamWork, Work},
+    incremental::{Cursor, Kind},
+    shell::{Incremental, LaneState, ReadBack, StreamState, StreamWork, Work},
 };
 use syncline_steps::Chain;
-use syncline_types::Result;
+use syncline_types::{LogicalType, Result};
 
 use super::{
     back::SimBack,
@@ -244,6 +245,12 @@ impl Process {
 fn stream_work(number: usize, table: &super::world::SourceTable, chunk_rows: u64) -> StreamWork {
     let stream = Arc::new(stream(number, table.keyed));
     let columns = stream.schema.columns.iter().map(|column| column.name.clone()).collect();
+    let appends = table.write == WriteMode::Append;
+    let incremental = table.lookback.map(|lookback| {
+        let kind = Kind::of(LogicalType::Int64).unwrap();
+        let cursor = Cursor { column: "value".into(), kind, lookback: lookback.into(), appends };
+        Arc::new(Incremental { cursor, steps: vec![], input: stream.schema.clone(), mask_key: None })
+    });
     let target = Target {
         stream: number as u32,
         source: stream.name.clone(),
@@ -255,7 +262,7 @@ fn stream_work(number: usize, table: &super::world::SourceTable, chunk_rows: u64
         replace: Replace::Auto,
         overwrite_said: true,
         task: Task::Load,
-        cursor: None,
+        cursor: (table.lookback.is_some() && !appends).then(|| "value".into()),
     };
     StreamWork {
         chain: Arc::new(Chain::bind(&[], &stream.schema, None, "t").unwrap()),
@@ -263,6 +270,6 @@ fn stream_work(number: usize, table: &super::world::SourceTable, chunk_rows: u64
         target: Arc::new(target),
         before: vec![],
         deletes: if table.removes { Deletes::Apply } else { Deletes::Ignore },
-        incremental: None,
+        incremental,
     }
 }

@@ -89,6 +89,7 @@ impl Scenario {
                 rows,
                 snapshots: BTreeMap::new(),
                 before: vec![],
+                lookback: None,
             };
         }
         let write = [WriteMode::Overwrite, WriteMode::Append, WriteMode::Merge][dice.below(3) as usize];
@@ -104,6 +105,7 @@ impl Scenario {
             rows,
             snapshots: BTreeMap::new(),
             before,
+            lookback: None,
         }
     }
 

@@ -159,8 +159,10 @@ impl Sink for SimSink {
             publish(&mut world, run, target)?;
         }
         let key = (run.pipeline.clone(), target.source.to_string());
+        let forgotten = world.has(Mistake::MarkForgotten) && world.dice.chance(300);
         match marking {
             Marking::Keep => {}
+            Marking::Save(_) if forgotten => {}
             Marking::Save(mark) => drop(world.target.marks.insert(key, mark.to_owned())),
             Marking::Clear => drop(world.target.marks.remove(&key)),
         }

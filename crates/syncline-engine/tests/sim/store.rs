@@ -44,7 +44,19 @@ fn save(run: &mut SavedRun, delta: &ProgressDelta) -> Option<()> {
 #[async_trait]
 impl Store for SimStore {
     async fn load(&self, _: &str) -> Result<Option<SavedRun>> {
-        Ok(self.0.get().states[self.1].run.clone())
+        let world = self.0.get();
+        let mut run = world.states[self.1].run.clone();
+        if world.has(Mistake::WindowMoves)
+            && let Some(highest) = world.tables[0].rows.values().flatten().max()
+        {
+            let windows = run.iter_mut().flat_map(|run| &mut run.streams).filter_map(|s| s.window.as_mut());
+            for window in windows {
+                let mut moved: serde_json::Value = serde_json::from_str(window).unwrap();
+                moved["upto"] = highest.to_string().into();
+                *window = moved.to_string();
+            }
+        }
+        Ok(run)
     }
 
     async fn create(&self, run: &NewRun) -> Result<()> {

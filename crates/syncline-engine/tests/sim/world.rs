@@ -45,6 +45,8 @@ pub(crate) struct SourceTable {
     pub(crate) snapshots: BTreeMap<u64, Rows>,
     /// What the target had before.
     pub(crate) before: Vec<Row>,
+    /// How far an incremental run looks back; `None` for a full copy.
+    pub(crate) lookback: Option<i64>,
 }
 
 /// The target system.
@@ -124,8 +126,13 @@ pub(crate) enum Mistake {
     NotLockedAgain,
     /// Rows that the source no longer has are taken to be removed.
     VanishedKept,
+    // Those of incremental runs.
     /// What an attempt has found of rows that were added before is not saved.
     FoundNotSaved,
+    /// A stream is published, and its mark is not.
+    MarkForgotten,
+    /// A run that goes on reads up to what has come meanwhile.
+    WindowMoves,
 }
 
 impl Mistake {
@@ -147,6 +154,9 @@ impl Mistake {
         Mistake::NotLockedAgain,
         Mistake::VanishedKept,
     ];
+    /// Those of incremental runs.
+    pub(crate) const INCREMENTAL: [Mistake; 3] =
+        [Mistake::FoundNotSaved, Mistake::MarkForgotten, Mistake::WindowMoves];
 }
 
 /// Dice with a seed (splitmix64).

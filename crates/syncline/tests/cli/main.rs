@@ -12,6 +12,7 @@ mod copy;
 mod deletes;
 mod demo;
 mod full;
+mod incremental;
 mod kill;
 mod letters;
 mod limits;
