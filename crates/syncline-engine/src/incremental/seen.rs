@@ -106,7 +106,7 @@ impl Ledger {
 
     /// What an attempt has found so far, to be saved before the target commits it; `None` where nothing
     /// is found and nothing else was saved for its place.
-    pub(crate) fn to_save(&mut self, place: &Place) -> Option<String> {
+    pub(crate) fn take_down(&mut self, place: &Place) -> Option<String> {
         let key = key(place);
         let nothing = Found::default();
         let found = self.found.get(&key).unwrap_or(&nothing);
@@ -174,14 +174,14 @@ mod tests {
         let at = place(0, None);
         assert!(ledger.meet(&at, 7));
         ledger.keep(&at, 9).unwrap();
-        let saved = serde_json::from_str(&ledger.to_save(&at).unwrap()).unwrap();
+        let saved = serde_json::from_str(&ledger.take_down(&at).unwrap()).unwrap();
         let mut other = Ledger::new(&[7, 8], [(at.clone(), saved)]);
         assert_eq!(other.kept(), [9]);
         assert!(!other.meet(&place(1, None), 7), "it is met already");
         other.begin(&at);
         assert!(other.meet(&place(1, None), 7), "the attempt did not come to its end");
-        assert!(other.to_save(&at).is_some(), "what was saved for the place is no longer so");
-        assert_eq!(other.to_save(&place(2, None)), None);
+        assert!(other.take_down(&at).is_some(), "what was saved for the place is no longer so");
+        assert_eq!(other.take_down(&place(2, None)), None);
         other.clear();
         assert!(other.kept().is_empty() && other.meet(&at, 7));
     }

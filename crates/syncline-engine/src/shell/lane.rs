@@ -157,7 +157,7 @@ impl Work {
 
     /// Another process must know what was found of rows that are about to be committed.
     async fn save_found(&self, split: &OpenSplit) -> Result<()> {
-        let found = self.sift(split.stream).and_then(|sift| sift.to_save(&split.place()));
+        let found = self.sift(split.stream).and_then(|sift| sift.take_down(&split.place()));
         let Some(found) = found else { return Ok(()) };
         let place = self.place(split.stream, split.id, split.began_at.clone())?;
         self.store.save_found(&place, &found).await

@@ -81,6 +81,7 @@ impl Sift {
         let typed = |name: &String| Some((name.clone(), schema.column(name)?.logical));
         let columns: Vec<_> = wanted.iter().filter(told).filter_map(typed).collect();
         let seen = window.before.as_ref().and_then(|mark| mark.seen.as_ref());
+        let seen = seen.filter(|seen| !seen.hashes.is_empty());
         if let Some(seen) = seen {
             must_tell_alike(cursor, seen, schema, seal.as_ref().and_then(Chain::key_check))?;
         }
@@ -130,8 +131,8 @@ impl Sift {
     }
 
     /// What is to be saved of an attempt before the target commits it.
-    pub(super) fn to_save(&self, place: &Place) -> Option<String> {
-        self.ledger().to_save(place)
+    pub(super) fn take_down(&self, place: &Place) -> Option<String> {
+        self.ledger().take_down(place)
     }
 
     /// The stream begins again.
@@ -243,7 +244,7 @@ fn must_tell_alike(cursor: &Cursor, seen: &Seen, schema: &TableSchema, key: Opti
             "it tells rows apart by the column `{name}`, which is gone or of another type"
         )));
     }
-    if seen.key != key && !seen.hashes.is_empty() {
+    if seen.key != key {
         return Err(cursor.unusable("the key of the masks, or what they hide, was another one".into()));
     }
     Ok(())
