@@ -23,8 +23,6 @@ use syncline_types::{Error, Result, codes};
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::packet::look_into;
-#[expect(unused_imports, reason = "for the sink, which uses the rest of the client")]
-pub(crate) use self::{load::Load, statement::Param};
 use self::{
     login::log_in,
     packet::{Answer, is_end, text_row},

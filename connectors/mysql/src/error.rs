@@ -31,6 +31,21 @@ pub(crate) fn from_server(error: &ServerError<'_>, operation: &str, object: &str
     translate(error.error_code(), &state, &error.message_str(), operation, object)
 }
 
+/// What a warning says of a row, as an error, and which row of the statement it is. Only their number
+/// and text are told.
+pub(crate) fn from_warning(
+    number: u16,
+    message: &str,
+    operation: &str,
+    object: &str,
+) -> (Error, Option<u32>) {
+    let without_row = message.rsplit_once(" at row ").map_or(message, |(before, _)| before);
+    (translate(number, WARNING, without_row, operation, object), row(message))
+}
+
+/// Stands for the state, which warnings have none of: something is wrong with a value.
+const WARNING: &str = "22000";
+
 fn translate(number: u16, state: &str, message: &str, operation: &str, object: &str) -> Error {
     let (code, hint) = class(number, state, message);
     let mut error = Error::new(code, operation, object).because(reason(number, state, message));

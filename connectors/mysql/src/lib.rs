@@ -1,21 +1,27 @@
 //! MySQL and MariaDB as source and sink.
 
-#![expect(dead_code, reason = "the sink comes after the source and uses the rest of the client")]
-
+mod attached;
 mod client;
 mod config;
 mod decode;
 mod dialect;
+mod encode;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod plan;
+mod publish;
 mod schema;
+mod sink;
 mod snapshot;
 mod types;
+mod writer;
 
 use async_trait::async_trait;
-use syncline_connect::{Capabilities, Connector, Context, Report, Sink, SnapshotCapability, Source};
-use syncline_types::{Error, Result, codes};
+use syncline_connect::{
+    Capabilities, Connector, Context, Delivery, Report, Sink, SinkCapability, SnapshotCapability, Source,
+};
+use syncline_types::Result;
 
 pub use config::{MysqlConfig, Tinyint1, Tls, ZeroDates};
 
@@ -31,7 +37,14 @@ impl Connector for Mysql {
     const DOCS: &'static str = include_str!("../README.md");
     const CAPABILITIES: Capabilities = Capabilities {
         snapshot: Some(SnapshotCapability { chunks: true, resume: true, exact: true, digest: false }),
-        sink: None,
+        sink: Some(SinkCapability {
+            delivery: Delivery::ExactlyOnce,
+            overwrite: true,
+            append: true,
+            merge: true,
+            keyed: true,
+            readable: true,
+        }),
     };
 
     async fn check(config: MysqlConfig, cx: Context) -> Result<Report> {
@@ -42,7 +55,7 @@ impl Connector for Mysql {
         Ok(Box::new(snapshot::MysqlSource::open(config, cx).await?))
     }
 
-    async fn sink(config: MysqlConfig, _: Context) -> Result<Box<dyn Sink>> {
-        Err(Error::new(&codes::UNSUPPORTED, "write to", config.place()))
+    async fn sink(config: MysqlConfig, cx: Context) -> Result<Box<dyn Sink>> {
+        Ok(Box::new(sink::MysqlSink::open(config, cx).await?))
     }
 }

@@ -30,8 +30,6 @@ pub(crate) struct MysqlColumn {
     pub(crate) column: Column,
     /// The character set of a text.
     pub(crate) charset: Option<String>,
-    /// Whether `*` leaves it out.
-    pub(crate) invisible: bool,
     /// Whether it has a default that is computed.
     pub(crate) computed_default: bool,
 }
@@ -53,6 +51,13 @@ pub(crate) struct Table {
     pub(crate) columns: Vec<MysqlColumn>,
     /// The primary key first.
     pub(crate) keys: Vec<Key>,
+}
+
+impl MysqlColumn {
+    /// Its type, in the one form for all servers.
+    pub(crate) fn type_name(&self) -> &str {
+        self.column.native.as_deref().unwrap_or_default()
+    }
 }
 
 impl Table {

@@ -80,9 +80,9 @@ impl Fixture for Server {
     }
 
     async fn leftovers(&self) -> Vec<String> {
-        let sql = "SELECT table_name FROM information_schema.tables
-                   WHERE table_schema = DATABASE() AND table_name LIKE '\\_syncline%'";
-        self.sql(sql).lines().map(str::to_owned).collect()
+        let tables = self.sql("SHOW TABLES LIKE '\\_syncline\\_stage%'");
+        let rows = self.sql("SELECT pipeline, stream, split FROM _syncline_checkpoint");
+        tables.lines().chain(rows.lines()).map(str::to_owned).collect()
     }
 
     async fn source(&self) -> Option<Box<dyn Source>> {
@@ -90,7 +90,7 @@ impl Fixture for Server {
     }
 
     async fn sink(&self) -> Option<Box<dyn Sink>> {
-        None
+        Some(Mysql::sink(self.config(), context()).await.expect("the server can be written"))
     }
 }
 

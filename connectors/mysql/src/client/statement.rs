@@ -1,11 +1,10 @@
-//! Prepared statements, whose parameters and rows are in binary.
+//! Prepared statements, whose rows are in binary.
 
-use mysql_common::constants::ColumnType;
 pub(crate) use mysql_common::packets::Column as ColumnDefinition;
 use syncline_types::{Error, Result, codes};
 
 use super::{
-    Client, Outcome, Patience, State,
+    Client, Patience, State,
     packet::{self, Answer, is_end},
     wire::{Front, Wire},
 };
@@ -15,33 +14,15 @@ const PREPARE: u8 = 0x16;
 const EXECUTE: u8 = 0x17;
 const CLOSE: u8 = 0x19;
 
-/// The flag of a parameter without a sign.
-const UNSIGNED: u8 = 0x80;
-
 /// A statement that the server has prepared. It lasts as long as the connection, or until
 /// [`Client::close`].
 #[derive(Clone, Debug)]
 pub(crate) struct Statement {
     id: u32,
-    params: usize,
-}
-
-/// A parameter's value.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Param<'a> {
-    Null,
-    Int(i64),
-    UInt(u64),
-    Float(f32),
-    Double(f64),
-    /// Bytes, without any character set.
-    Bytes(&'a [u8]),
-    /// A text, also one that the server is to read as a number, a date or anything else.
-    Text(&'a str),
 }
 
 impl Client {
-    /// Prepares a statement, with `?` for each parameter.
+    /// Prepares a statement without parameters.
     pub(crate) async fn prepare(&mut self, sql: &str, operation: &str, object: &str) -> Result<Statement> {
         let quick = Patience::Quick;
         self.command(PREPARE, &[sql.as_bytes()], quick, operation, object).await?;
@@ -57,28 +38,7 @@ impl Client {
             }
         }
         self.state = State::Ready;
-        Ok(Statement { id, params: usize::from(params) })
-    }
-
-    /// Runs a prepared statement that returns no rows, as [`Client::run_long`] does.
-    pub(crate) async fn execute(
-        &mut self,
-        statement: &Statement,
-        params: &[Param<'_>],
-        operation: &str,
-        object: &str,
-    ) -> Result<Outcome> {
-        self.begin(statement, params, operation, object).await?;
-        match self.answer(Patience::Long, operation, object).await? {
-            Answer::Ok(outcome) => {
-                self.state = State::Ready;
-                Ok(outcome)
-            }
-            Answer::Columns(_) | Answer::Infile => {
-                Err(Error::new(&codes::BROKEN_INVARIANT, operation, object)
-                    .because("the statement is none that only changes rows"))
-            }
-        }
+        Ok(Statement { id })
     }
 
     /// Lets the server forget a statement.
@@ -90,7 +50,7 @@ impl Client {
         Ok(())
     }
 
-    /// Runs a prepared statement without parameters that returns rows, and says what columns they
+    /// Runs a prepared statement that returns rows, and says what columns they
     /// have. The rows are then taken from [`Client::incoming`]; the reading ends with
     /// [`Client::end_rows`].
     pub(crate) async fn open_rows(
@@ -99,7 +59,9 @@ impl Client {
         operation: &str,
         object: &str,
     ) -> Result<Vec<ColumnDefinition>> {
-        self.begin(statement, &[], operation, object).await?;
+        // No cursor, once.
+        let head = [&statement.id.to_le_bytes()[..], &[0, 1, 0, 0, 0]].concat();
+        self.command(EXECUTE, &[&head], Patience::Long, operation, object).await?;
         let Answer::Columns(count) = self.answer(Patience::Long, operation, object).await? else {
             return Err(Error::new(&codes::BROKEN_INVARIANT, operation, object)
                 .because("the statement returns no rows"));
@@ -196,115 +158,5 @@ impl Client {
         self.wire.set_room(false);
         self.state = State::Ready;
         Some(ended)
-    }
-
-    async fn begin(
-        &mut self,
-        statement: &Statement,
-        params: &[Param<'_>],
-        operation: &str,
-        object: &str,
-    ) -> Result<()> {
-        if params.len() != statement.params {
-            return Err(Error::new(&codes::BROKEN_INVARIANT, operation, object)
-                .because("the statement has another number of parameters"));
-        }
-        let (head, values) = encode(statement.id, params);
-        self.command(EXECUTE, &[&head, &values], Patience::Long, operation, object).await
-    }
-}
-
-/// The head of a command to execute, and its parameters' values.
-fn encode(id: u32, params: &[Param<'_>]) -> (Vec<u8>, Vec<u8>) {
-    let mut head = id.to_le_bytes().to_vec();
-    // No cursor, once.
-    head.extend([0, 1, 0, 0, 0]);
-    let mut values = vec![];
-    if params.is_empty() {
-        return (head, values);
-    }
-    let mut nulls = vec![0; params.len().div_ceil(8)];
-    let mut types = Vec::with_capacity(params.len() * 2);
-    for (at, param) in params.iter().enumerate() {
-        let mut push_bytes = |bytes: &[u8]| {
-            push_lenenc(bytes.len(), &mut values);
-            values.extend_from_slice(bytes);
-        };
-        let (column_type, sign) = match param {
-            Param::Null => {
-                nulls[at / 8] |= 1 << (at % 8);
-                (ColumnType::MYSQL_TYPE_NULL, 0)
-            }
-            Param::Int(value) => {
-                values.extend(value.to_le_bytes());
-                (ColumnType::MYSQL_TYPE_LONGLONG, 0)
-            }
-            Param::UInt(value) => {
-                values.extend(value.to_le_bytes());
-                (ColumnType::MYSQL_TYPE_LONGLONG, UNSIGNED)
-            }
-            Param::Float(value) => {
-                values.extend(value.to_le_bytes());
-                (ColumnType::MYSQL_TYPE_FLOAT, 0)
-            }
-            Param::Double(value) => {
-                values.extend(value.to_le_bytes());
-                (ColumnType::MYSQL_TYPE_DOUBLE, 0)
-            }
-            Param::Bytes(bytes) => {
-                push_bytes(bytes);
-                (ColumnType::MYSQL_TYPE_BLOB, 0)
-            }
-            Param::Text(text) => {
-                push_bytes(text.as_bytes());
-                (ColumnType::MYSQL_TYPE_VAR_STRING, 0)
-            }
-        };
-        types.extend([column_type as u8, sign]);
-    }
-    head.extend(nulls);
-    head.push(1);
-    head.extend(types);
-    (head, values)
-}
-
-fn push_lenenc(length: usize, out: &mut Vec<u8>) {
-    let bytes = (length as u64).to_le_bytes();
-    match length {
-        0..=0xFA => out.push(bytes[0]),
-        0xFB..=0xFFFF => {
-            out.push(0xFC);
-            out.extend_from_slice(&bytes[..2]);
-        }
-        0x1_0000..=0xFF_FFFF => {
-            out.push(0xFD);
-            out.extend_from_slice(&bytes[..3]);
-        }
-        _ => {
-            out.push(0xFE);
-            out.extend_from_slice(&bytes);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parameters_are_written_in_binary() {
-        let (head, values) = encode(7, &[Param::Null, Param::UInt(1), Param::Text("ab")]);
-        assert_eq!(head, [7, 0, 0, 0, 0, 1, 0, 0, 0, 0b001, 1, 6, 0, 8, 0x80, 253, 0]);
-        assert_eq!(values, [1, 0, 0, 0, 0, 0, 0, 0, 2, b'a', b'b']);
-        assert_eq!(encode(7, &[]).0, [7, 0, 0, 0, 0, 1, 0, 0, 0]);
-    }
-
-    #[test]
-    fn lengths_come_back() {
-        for length in [0, 0xFA, 0xFB, 0xFFFF, 0x1_0000, 0xFF_FFFF, 0x100_0000] {
-            let mut out = vec![];
-            push_lenenc(length, &mut out);
-            assert_eq!(packet::lenenc(&out), Some((length as u64, &[][..])));
-        }
     }
 }

@@ -52,8 +52,7 @@ pub(super) async fn columns(
             let no_default = default.as_deref().is_none_or(|text| text == "NULL");
             let computed_default = computed || (column.default.is_none() && !no_default && !column.generated);
             column.native = Some(native);
-            let invisible = extra.contains("INVISIBLE");
-            Some(MysqlColumn { column, charset, invisible, computed_default })
+            Some(MysqlColumn { column, charset, computed_default })
         })
         .collect();
     columns.filter(|columns| !columns.is_empty()).ok_or_else(|| {
