@@ -112,7 +112,11 @@ impl Manifest {
     pub(crate) fn publish(&self, folder: &Path) -> Result<()> {
         let text = serde_json::to_vec_pretty(self).expect("a manifest serialises");
         replace(&folder.join(MANIFEST), &text)?;
-        // A copy for others. Whoever dies here finds it written by who finishes what was begun.
+        self.publish_schema(folder)
+    }
+
+    /// Writes the copy of the schema for others, which a crash may have kept from being written.
+    pub(crate) fn publish_schema(&self, folder: &Path) -> Result<()> {
         replace(&folder.join(SCHEMA), syncline_format::schema_text(&self.schema)?.as_bytes())
     }
 }
@@ -188,7 +192,7 @@ fn is_own(name: &str, published: bool) -> bool {
 }
 
 /// What [`replace`] writes first.
-const DRAFTS: [&str; 2] = ["._manifest.json.tmp", "._schema.json.tmp"];
+pub(crate) const DRAFTS: [&str; 2] = ["._manifest.json.tmp", "._schema.json.tmp"];
 
 /// How a staged part's name begins.
 pub(crate) const STAGED: &str = ".part-";

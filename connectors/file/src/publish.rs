@@ -12,9 +12,9 @@ use syncline_sql::reconcile;
 use syncline_types::{Error, Result, TableSchema, codes};
 
 use crate::{
-    client::{look, sync_folder},
+    client::{look, remove, sync_folder},
     error::{Explain, shown},
-    manifest::{self, Content, Manifest, Part},
+    manifest::{self, Content, DRAFTS, Manifest, Part},
     plan::{Seen, column_mismatch, key_missing, needs_decision, other_layout},
     schema::name::hidden,
     sink::{
@@ -107,6 +107,13 @@ pub(crate) fn show(shared: &SinkShared, run: &RunRef, known: &Known, stream: u32
         manifest.publish(&folder)?;
     }
     Ok(())
+}
+
+/// Removes drafts of a manifest that a crash has left in a folder. Whoever is publishing there now writes
+/// them anew.
+pub(crate) fn clear_drafts(folder: &Path) -> Result<()> {
+    let Some(_turn) = Turn::now(folder)? else { return Ok(()) };
+    DRAFTS.iter().try_for_each(|draft| remove(&folder.join(draft)))
 }
 
 fn gone(folder: &Path) -> Error {
@@ -225,6 +232,7 @@ pub(crate) fn finish(
     let seen = Seen::of(&shared.root, target)?;
     let done = seen.manifest().and_then(|manifest| manifest.done.get(&run.pipeline));
     let said = if done == Some(&landing.token) {
+        seen.manifest().map_or(Ok(()), |manifest| manifest.publish_schema(&folder))?;
         "published before"
     } else {
         must_fit(target, &seen, &shared.layout)?;

@@ -197,6 +197,9 @@ impl SinkShared {
                 &journal.known,
             )?;
         }
+        for landing in journal.known.landings.values() {
+            publish::clear_drafts(&self.root.join(&landing.folder))?;
+        }
         tidy::everything(&self.root, &journal.known)?;
         journal.remove(ours.as_ref().map(|held| held.epoch))?;
         // Until here nobody else may begin.

@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// The turn; dropping it ends it.
 pub(super) struct Turn<'a> {
-    _lane: MutexGuard<'a, ()>,
+    _lane: Option<MutexGuard<'a, ()>>,
     /// The folder itself is locked, so no file is left behind, and a crash lets go of it.
     folder: File,
 }
@@ -36,7 +36,7 @@ impl<'a> Turn<'a> {
             match folder.try_lock() {
                 // Whoever had the turn before us may have removed the folder.
                 Ok(()) if is_at(&folder, path).explain("lock the folder", path)? => {
-                    return Ok(Turn { _lane: lane, folder });
+                    return Ok(Turn { _lane: Some(lane), folder });
                 }
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock)
@@ -50,6 +50,22 @@ impl<'a> Turn<'a> {
                 }
                 Err(TryLockError::Error(error)) => return Err(error).explain("lock the folder", path),
             }
+        }
+    }
+}
+
+impl Turn<'_> {
+    /// The turn, if there is such a folder and nobody has it now.
+    pub(super) fn now(path: &Path) -> Result<Option<Self>> {
+        let folder = match File::open(path) {
+            Ok(folder) => folder,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).explain("lock the folder", path),
+        };
+        match folder.try_lock() {
+            Ok(()) => Ok(Some(Turn { _lane: None, folder })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error).explain("lock the folder", path),
         }
     }
 }

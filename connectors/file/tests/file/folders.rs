@@ -193,3 +193,32 @@ async fn what_a_process_left_behind_is_cleared_by_the_next() {
     sink.close("p").await.unwrap();
     assert_eq!(rig.rows("t").await, ["1"]);
 }
+
+#[tokio::test]
+async fn a_crash_between_manifest_and_schema_leaves_nothing_behind() {
+    let rig = Rig::new();
+    let sink = rig.sink("").await;
+    let target = Arc::new(target("t", WriteMode::Overwrite, &["id"]));
+    let run = begin(sink.as_ref(), "r1", &target).await.unwrap();
+    let mut writer = sink.writer(&run).await.unwrap();
+    writer.write(&target, syncline_types::SplitId(0), &batch(&target, &["1"])).await.unwrap();
+    writer.commit(&[done(0, 1)]).await.unwrap();
+    drop(writer);
+    sink.finish(&run, &target, syncline_connect::Marking::Keep).await.unwrap();
+    // As if the process had died right behind the manifest: the journal says nothing of it yet.
+    let journal = rig.path(".syncline-p.journal");
+    let text = fs::read_to_string(&journal).unwrap();
+    let unpublished: Vec<&str> = text.lines().filter(|line| !line.contains("published")).collect();
+    fs::write(&journal, unpublished.join("\n") + "\n").unwrap();
+    fs::remove_file(rig.path("t/_schema.json")).unwrap();
+    rig.file("t/._schema.json.tmp", "{");
+    rig.file("t/._manifest.json.tmp", "{");
+    drop(sink);
+    let sink = rig.sink("").await;
+    let run = begin(sink.as_ref(), "r1", &target).await.unwrap();
+    sink.finish(&run, &target, syncline_connect::Marking::Keep).await.unwrap();
+    sink.close("p").await.unwrap();
+    assert_eq!(rig.rows("t").await, ["1"]);
+    assert!(fs::read_to_string(rig.path("t/_schema.json")).unwrap().contains("\"id\""));
+    assert_eq!(rig.parts("t").len(), 1, "{:?}", rig.parts("t"));
+}
