@@ -119,12 +119,10 @@ pub(crate) fn needs_decision(target: &Target, seen: &Seen) -> Option<Error> {
 pub(crate) fn other_layout(target: &Target, seen: &Seen, layout: &Layout) -> Option<Error> {
     let manifest = seen.kept(target)?;
     (manifest.layout != *layout).then(|| {
+        let (theirs, ours) = (manifest.layout.describe(), layout.describe());
+        let options = if theirs == ours { " with other options" } else { "" };
         Error::new(&codes::BAD_VALUE, "add to", shown(&seen.path))
-            .because(format!(
-                "its parts are {} with other options, and these would be {}",
-                manifest.layout.describe(),
-                layout.describe()
-            ))
+            .because(format!("its parts are {theirs}{options}, and these would be {ours}"))
             .hint("Write the same format, compression and options, or replace everything with --write overwrite")
     })
 }
