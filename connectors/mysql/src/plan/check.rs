@@ -216,6 +216,7 @@ fn cast_type(there: &MysqlColumn) -> String {
     match there.type_name() {
         // Characters may have four bytes.
         native @ ("tinytext" | "text" | "mediumtext") => format!("varchar({})", bytes_max(native) / 4),
+        native if matches!(base(native), "char" | "varchar") => native.to_owned(),
         _ => there.column.logical.to_string(),
     }
 }

@@ -77,6 +77,13 @@ async fn what_does_not_fit_a_table_that_is_there_is_stopped() {
             let plan = plan_of(&rig, target("t", schema, WriteMode::Append)).await;
             let expected = if fits { vec![] } else { vec![&codes::TYPE_MISMATCH] };
             assert_eq!(blockers(&plan), expected, "{name} {logical}: {:?}", plan.findings);
+            if name == "b" && !fits {
+                assert!(
+                    plan.findings[0].message.contains("cast: { b: \"varchar(5)\" }"),
+                    "{:?}",
+                    plan.findings
+                );
+            }
         }
         let without_i =
             plan_of(&rig, target("t", schema(&[("a", L::Int8, true)], &[]), WriteMode::Append)).await;
