@@ -6,7 +6,7 @@
 use arrow_array::RecordBatch;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::{LogicalType, Result, TableSchema, decimal::Digits, text::Values};
+use crate::{LogicalType, Result, TableSchema, decimal::Digits, interval::Interval, text::Values};
 
 /// How values of a column are written before they are hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum Family {
     Number,
     /// Floats as 64 bits, but every NaN is one, and so are 0 and -0: not every system keeps the sign.
     Float,
+    /// Times of a day and spans of time as one: MySQL's `time` is both.
+    Span,
     /// JSON by value, where a system normalises it: key order, blanks and the way a number is written do
     /// not count.
     Json,
@@ -31,6 +33,11 @@ impl Family {
         let float = |logical: L| matches!(logical, L::Float32 | L::Float64);
         match (source, target) {
             (L::Bool, L::Bool) => Family::Text,
+            // MySQL's only bit is a truth value.
+            (L::Bits { length: Some(1), .. }, L::Bool) | (L::Bool, L::Bits { length: Some(1), .. }) => {
+                Family::Number
+            }
+            (L::Time { .. }, L::Interval) | (L::Interval, L::Time { .. }) => Family::Span,
             // Where both keep what was written, even a doubled key has to be there.
             (L::Json { normalized: false }, L::Json { normalized: false }) => Family::Text,
             (L::Json { .. }, L::Json { .. }) => Family::Json,
@@ -110,6 +117,9 @@ fn write_value(values: &Values<'_>, family: Family, row: usize, text: &mut Strin
                 digits.normalized().write(text);
             }
         }
+        (Values::Time(array), Family::Span) => {
+            Interval { months: 0, days: 0, micros: array.value(row) }.write(text);
+        }
         (Values::Text(array), Family::Json) => text.push_str(&json_by_value(array.value(row))),
         (values, _) => values.write(row, text),
     }
@@ -162,7 +172,8 @@ mod tests {
     use std::sync::Arc;
 
     use arrow_array::{
-        ArrayRef, Decimal128Array, Float32Array, Float64Array, Int32Array, Int64Array, StringArray,
+        ArrayRef, BooleanArray, Decimal128Array, FixedSizeBinaryArray, Float32Array, Float64Array,
+        Int32Array, Int64Array, StringArray, Time64MicrosecondArray,
     };
 
     use super::*;
@@ -198,6 +209,23 @@ mod tests {
                 L::JSON,
                 Arc::new(StringArray::from(vec![r#"{"a": [100], "b": 1}"#])),
                 L::Json { normalized: true },
+            ),
+            (
+                Arc::new(Time64MicrosecondArray::from(vec![86_399_000_001])),
+                L::Time { precision: 6 },
+                Arc::new(
+                    FixedSizeBinaryArray::try_from_iter(
+                        [Interval { months: 0, days: 0, micros: 86_399_000_001 }.to_bytes()].into_iter(),
+                    )
+                    .unwrap(),
+                ),
+                L::Interval,
+            ),
+            (
+                Arc::new(StringArray::from(vec!["1"])),
+                L::Bits { length: Some(1), varying: false },
+                Arc::new(BooleanArray::from(vec![true])),
+                L::Bool,
             ),
         ];
         for (a, a_type, b, b_type) in cases {
