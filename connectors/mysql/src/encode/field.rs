@@ -206,6 +206,8 @@ impl<'a> Field<'a> {
             (Wire::Integer, Values::UInt16(array)) => write!(text, "{}", array.value(row)),
             (Wire::Integer, Values::UInt8(array)) => write!(text, "{}", array.value(row)),
             (Wire::Bool, _) => text.write_char(if self.is_true(row) { '1' } else { '0' }),
+            // The server reads a double first: the shortest digits of the largest floats are beyond them.
+            (Wire::Float, Values::Float32(array)) => write!(text, "{:?}", f64::from(array.value(row))),
             (Wire::Duration, Values::Interval(array)) => {
                 write_duration(duration(array.value(row)).unwrap_or_default(), &mut text)
             }

@@ -15,9 +15,6 @@ use crate::{
 /// What all columns of a row may take, texts without a limit not counted.
 const ROW_BYTES_MAX: u64 = 65_535;
 
-/// The most characters of `char(n)`.
-const CHAR_LENGTH_MAX: u32 = 255;
-
 /// The most characters of four bytes that fit a row.
 const VARCHAR_LENGTH_MAX: u32 = 16_383;
 
@@ -121,9 +118,7 @@ pub(super) fn column_type(logical: LogicalType) -> String {
         {
             format!("decimal({precision},{scale})")
         }
-        L::Text { length: Some(length), padded: true } if length <= CHAR_LENGTH_MAX => {
-            format!("char({length})")
-        }
+        // Not `char`, which gives back no blanks at the end.
         L::Text { length: Some(length), .. } if length <= VARCHAR_LENGTH_MAX => format!("varchar({length})"),
         L::Binary => "longblob".into(),
         L::Bits { length: Some(length @ 1..=64), varying: false } => format!("bit({length})"),
@@ -271,7 +266,7 @@ mod tests {
             (L::Decimal { precision: 66, scale: 0 }, "longtext"),
             (L::Decimal { precision: 40, scale: 31 }, "longtext"),
             (L::Numeric, "longtext"),
-            (L::Text { length: Some(3), padded: true }, "char(3)"),
+            (L::Text { length: Some(3), padded: true }, "varchar(3)"),
             (L::Text { length: Some(300), padded: true }, "varchar(300)"),
             (L::Text { length: Some(20_000), padded: false }, "longtext"),
             (L::TEXT, "longtext"),
