@@ -7,7 +7,11 @@ use std::{
 
 use rusqlite::{Connection, types::ValueRef};
 
-use crate::{matrix::Native, own::NULL_ID};
+use crate::{
+    matrix::Native,
+    own::NULL_ID,
+    wide::{Held, kept},
+};
 
 /// A value as SQLite keeps it.
 #[derive(Clone, Debug)]
@@ -115,5 +119,28 @@ impl File {
             (name, (declared, rows))
         };
         found.into_iter().map(read).collect()
+    }
+
+    /// What a table holds, but for its column `id`.
+    pub(crate) fn wide(&self, table: &str) -> Held {
+        let connection = self.connection();
+        let mut found = connection
+            .prepare("SELECT name, type FROM pragma_table_xinfo(?) WHERE name <> 'id'")
+            .expect("SQLite lists columns");
+        let found = found.query_map([table], |row| Ok((row.get(0)?, row.get(1)?))).expect("it can be asked");
+        let found: Vec<(String, String)> = found.collect::<Result<_, _>>().expect("names are texts");
+        let mut held = Held::default();
+        for (name, declared) in found {
+            let sql = format!("SELECT id, {name} FROM {table} WHERE {name} IS NOT NULL");
+            let mut rows = connection.prepare(&sql).expect("it is there");
+            let rows = rows.query_map([], |row| Ok((row.get(0)?, kept(&Kept::new(row.get_ref(1)?)))));
+            let rows = rows.expect("it can be read").collect::<Result<_, _>>().expect("it has numbers");
+            held.columns.insert(name, (declared, rows));
+        }
+        let Kept::Integer(rows) = self.row(&format!("SELECT count(*) FROM {table}")).remove(0) else {
+            panic!("a count is a number")
+        };
+        held.rows = u64::try_from(rows).expect("a count is not negative");
+        held
     }
 }

@@ -9,10 +9,13 @@
 #[allow(dead_code, reason = "it is shared with the target `cli`, which uses all of it")]
 mod desk;
 
+mod carried;
 mod lite;
 mod matrix;
+mod my;
 mod own;
 mod ran;
+mod wide;
 
 mod defaults;
 mod encodings;

@@ -1,189 +1,251 @@
-//! Types of MySQL and MariaDB on their way to PostgreSQL, directly and by way of SQLite.
+//! All types of MySQL and MariaDB, over every route from there.
 
 use syncline_testkit::servers::{
     left_out,
-    mysql::{self, Product},
+    mysql::Product::{self, Mariadb, Mysql},
     postgres,
 };
 
 use crate::{
+    carried::{Expected, carry},
     desk::Desk,
-    lite::File,
-    matrix::UNREADABLE,
-    own::{NULL_ID, columns},
-    ran::{Route, Verdict},
+    lite::{File, Kept},
+    matrix::{Class, Elsewhere, MysqlType, MysqlValue, cases, mysql_types, natives},
+    my, own,
+    ran::Route,
+    routes::Wrong,
+    wide::{self, Place, TABLE},
 };
 
-/// A type, the one that PostgreSQL gets, and values as they are written there with what PostgreSQL
-/// shows of them.
-struct Case {
-    native: &'static str,
-    postgres: &'static str,
-    values: &'static [(&'static str, &'static str)],
-    /// How many more values have no place.
-    unreadable: &'static [&'static str],
-}
-
-const fn case(
-    native: &'static str,
-    postgres: &'static str,
-    values: &'static [(&'static str, &'static str)],
-) -> Case {
-    Case { native, postgres, values, unreadable: &[] }
-}
-
-const CASES: &[Case] = &[
-    Case { unreadable: &["2", "-1"], ..case("tinyint(1)", "boolean", &[("0", "f"), ("1", "t")]) },
-    case("tinyint", "smallint", &[("-128", "-128"), ("127", "127")]),
-    case("tinyint unsigned", "smallint", &[("255", "255")]),
-    case("smallint unsigned", "integer", &[("65535", "65535")]),
-    case("mediumint unsigned", "bigint", &[("16777215", "16777215")]),
-    case("int unsigned", "bigint", &[("4294967295", "4294967295")]),
-    case("bigint", "bigint", &[("-9223372036854775808", "-9223372036854775808")]),
-    case("bigint unsigned", "numeric(20,0)", &[("18446744073709551615", "18446744073709551615"), ("0", "0")]),
-    case("decimal(12,3)", "numeric(12,3)", &[("-0.500", "-0.500"), ("999999999.999", "999999999.999")]),
-    case(
-        "decimal(65,30)",
-        "numeric(65,30)",
-        &[(
-            "-99999999999999999999999999999999999.999999999999999999999999999999",
-            "-99999999999999999999999999999999999.999999999999999999999999999999",
-        )],
-    ),
-    case("float", "real", &[("0.1", "0.1"), ("-3.4e38", "-3.4e+38")]),
-    case(
-        "double",
-        "double precision",
-        &[("1.7976931348623157e308", "1.7976931348623157e+308"), ("0.1", "0.1")],
-    ),
-    case("bit(1)", "boolean", &[("b'1'", "t"), ("b'0'", "f")]),
-    case("bit(10)", "bit(10)", &[("b'1000000001'", "1000000001"), ("b'1'", "0000000001")]),
-    Case {
-        unreadable: &["'0000-00-00'", "'2024-00-01'"],
-        ..case("date", "date", &[("'1000-01-01'", "1000-01-01"), ("'9999-12-31'", "9999-12-31")])
-    },
-    Case {
-        unreadable: &["'0000-00-00 00:00:00'"],
-        ..case(
-            "datetime(6)",
-            "timestamp without time zone",
-            &[("'9999-12-31 23:59:59.999999'", "9999-12-31 23:59:59.999999")],
-        )
-    },
-    case("datetime", "timestamp(0) without time zone", &[("'2024-03-31 02:30:00'", "2024-03-31 02:30:00")]),
-    case(
-        "timestamp(6) null",
-        "timestamp with time zone",
-        &[("'2024-07-01 12:00:00.000001'", "2024-07-01 12:00:00.000001+00")],
-    ),
-    case("time(6)", "interval", &[("'-838:59:59'", "-838:59:59"), ("'25:00:00.5'", "25:00:00.5")]),
-    case("year", "smallint", &[("2155", "2155")]),
-    case("char(5)", "character varying(5)", &[("'ab'", "ab"), ("''", "")]),
-    case(
-        "varchar(9)",
-        "character varying(9)",
-        &[("'ab  '", "ab  "), ("''", ""), ("'\u{1F980}\\\\'", "\u{1F980}\\")],
-    ),
-    case("longtext", "text", &[("'a\\tb\\r\\nc'", "a\tb\r\nc")]),
-    case("varchar(9) character set latin1", "character varying(9)", &[("'\u{e4}\u{fc}'", "\u{e4}\u{fc}")]),
-    case("binary(4)", "bytea", &[("x'6100'", "\\x61000000")]),
-    case("varbinary(9)", "bytea", &[("x'6100'", "\\x6100"), ("''", "\\x")]),
-    case("longblob", "bytea", &[("x'00ff'", "\\x00ff")]),
-    case("enum('a','b''c','')", "text", &[("'b''c'", "b'c"), ("''", "")]),
-    case("set('x','y')", "text", &[("'x,y'", "x,y"), ("''", "")]),
-    case(
-        "point",
-        "bytea",
-        &[("ST_GeomFromText('POINT(1 2)')", "\\x0101000000000000000000f03f0000000000000040")],
-    ),
-];
-
-const JSON_OF_MYSQL: Case = case("json", "jsonb", &[(r#"'{"b":1,"a":"x"}'"#, r#"{"a": "x", "b": 1}"#)]);
-const JSON_OF_MARIADB: Case = case("json", "json", &[(r#"'{"b":1,"a":"x"}'"#, r#"{"b":1,"a":"x"}"#)]);
-const UUID: Case = case(
-    "uuid",
-    "uuid",
-    &[("'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11")],
-);
-const INET: Case = case("inet6", "text", &[("'2001:db8::1'", "2001:db8::1")]);
-
-fn cases(product: Product) -> Vec<&'static Case> {
-    let own: &[&'static Case] = match product {
-        Product::Mysql => &[&JSON_OF_MYSQL],
-        Product::Mariadb => &[&JSON_OF_MARIADB, &UUID, &INET],
-    };
-    CASES.iter().chain(own.iter().copied()).collect()
-}
-
-/// A table a case, in a database of a server that is not in UTC: a NULL, the values from 1 on, and
-/// behind them what cannot be read.
-fn fill(server: &mysql::Mysql, cases: &[&Case]) -> String {
-    let database = server.create_database();
-    let mut sql = "SET NAMES utf8mb4; SET sql_mode = '', time_zone = '+00:00';".to_owned();
-    for (at, case) in cases.iter().enumerate() {
-        sql.push_str(&format!(
-            "CREATE TABLE m{at} (id int PRIMARY KEY, v {}) DEFAULT CHARSET utf8mb4;
-             INSERT INTO m{at} VALUES ({NULL_ID}, NULL)",
-            case.native
-        ));
-        let values = case.values.iter().map(|(literal, _)| literal).chain(case.unreadable);
-        for (literal, id) in values.zip(1..) {
-            sql.push_str(&format!(", ({id}, {literal})"));
-        }
-        sql.push(';');
+/// What a target makes of all types: by a column's declared type there, and each value's text.
+fn expected(
+    types: &[MysqlType],
+    column: impl Fn(&MysqlType) -> String,
+    text: impl Fn(&MysqlType, &MysqlValue, i64) -> Result<String, &'static str>,
+) -> Expected {
+    let mut expected = Expected::default();
+    for (at, one) in types.iter().enumerate() {
+        let rows = one.values.iter().enumerate().map(|(value_at, value)| {
+            let id = wide::id(at, value_at);
+            (id, text(one, value, id))
+        });
+        expected.column(one.name, &column(one), rows);
     }
-    server.sql(&database, &sql);
-    database
+    expected.with_nulls()
 }
 
-fn arrive_in_postgres(product: Product) {
+fn full(product: Product, types: &[MysqlType]) -> Place {
+    let place = Place::Mysql(my::database(product));
+    place.fill(&wide::of_mysql(types));
+    place
+}
+
+fn carry_once(from: &str, to: &Place, expected: &Expected) {
+    let (desk, mut wrong) = (Desk::new(), Wrong::default());
+    let to_url = to.url();
+    let route = Route { desk: &desk, from, to: &to_url, glob: TABLE };
+    carry(&route, &[], to, expected, &mut wrong);
+    wrong.end();
+}
+
+fn to_postgres(product: Product) {
     if left_out(product.name()) || left_out("postgres") {
         return;
     }
-    let options = mysql::Options::new().setting("default-time-zone", "-07:30");
-    let server = mysql::Mysql::start(product, options);
-    let cases = cases(product);
-    let url = server.url(&fill(&server, &cases));
-    let postgres = postgres::shared();
-    let direct = postgres.database(&postgres.create_database());
-    let roundabout = postgres.database(&postgres.create_database());
-    let desk = Desk::new();
-    let file = File::new(desk.path(), "middle.db").url();
-    for (from, to) in
-        [(url.as_str(), direct.url()), (url.as_str(), file.as_str()), (file.as_str(), roundabout.url())]
-    {
-        let route = Route { desk: &desk, from, to, glob: "m*" };
-        let rejected = route.copy(&["--write", "overwrite"]);
-        let verdicts = route.verify();
-        for (at, case) in cases.iter().enumerate() {
-            // What cannot be read has not come as far as SQLite.
-            let unreadable = if from == url { case.unreadable.len() as u64 } else { 0 };
-            let table = format!("m{at}");
-            let found = rejected.get(&table).and_then(|codes| codes.get(UNREADABLE)).copied().unwrap_or(0);
-            assert_eq!(found, unreadable, "rejected of {} on {product:?} to {to}", case.native);
-            let expected = Verdict { unreadable, ..Verdict::EQUAL };
-            assert_eq!(verdicts.get(&table), Some(&expected), "{} on {product:?} to {to}", case.native);
-        }
+    let types = mysql_types(product);
+    let from = full(product, &types);
+    let to = Place::Postgres(postgres::shared().database(&postgres::shared().create_database()));
+    let expected = expected(&types, |one| one.postgres.to_owned(), |_, value, _| value.postgres.clone());
+    carry_once(&from.url(), &to, &expected);
+}
+
+#[test]
+fn mysql_to_postgres() {
+    to_postgres(Mysql);
+}
+
+#[test]
+fn mariadb_to_postgres() {
+    to_postgres(Mariadb);
+}
+
+/// What SQLite keeps, as a text that tells all values apart.
+fn kept(class: Class, text: &str) -> String {
+    wide::kept(&match class {
+        Class::Integer => Kept::Integer(text.parse().expect("the matrix says it is a whole number")),
+        Class::Real => Kept::Real(text.parse().expect("the matrix says it is a float")),
+        Class::Text => Kept::Text(text.as_bytes().to_vec()),
+        Class::Blob => Kept::Blob(crate::routes::bytes(text)),
+    })
+}
+
+fn to_sqlite(product: Product) {
+    if left_out(product.name()) {
+        return;
     }
-    let (direct, roundabout) = (columns(&direct), columns(&roundabout));
+    let (folder, types) = (Desk::new(), mysql_types(product));
+    let from = full(product, &types);
+    let to = Place::Sqlite(File::new(folder.path(), "to.db"));
+    let mut expected = expected(
+        &types,
+        |one| one.sqlite.to_owned(),
+        |one, value, _| Ok(kept(one.class, value.sqlite.as_deref().map_err(|code| *code)?)),
+    );
+    let warned = types.iter().filter_map(|one| Some((one.name.to_owned(), one.warned?.to_owned())));
+    expected.warned.extend(warned);
+    carry_once(&from.url(), &to, &expected);
+}
+
+#[test]
+fn mysql_to_sqlite() {
+    to_sqlite(Mysql);
+}
+
+#[test]
+fn mariadb_to_sqlite() {
+    to_sqlite(Mariadb);
+}
+
+/// Between two servers: types are the source's own, and so are the values.
+fn between(from_product: Product, to_product: Product) {
+    if left_out(from_product.name()) || left_out(to_product.name()) {
+        return;
+    }
+    let types = mysql_types(from_product);
+    let from = full(from_product, &types);
+    let to = Place::Mysql(my::database(to_product));
+    let held = from.held(TABLE);
+    let crosses = from_product != to_product;
+    let mut expected = expected(
+        &types,
+        |one| match one.crossed.filter(|_| crosses) {
+            Some(declared) => declared.to_owned(),
+            None => held.columns[one.name].0.clone(),
+        },
+        |one, value, id| match value.elsewhere {
+            Elsewhere::Rejected(code) => Err(code),
+            Elsewhere::Crossed(crossed) if crosses => crossed.map(str::to_owned),
+            Elsewhere::Crossed(_) | Elsewhere::Same => Ok(held.columns[one.name].1[&id].clone()),
+        },
+    );
+    let unknown = types.iter().filter(|one| crosses && one.crossed.is_some());
+    expected.warned.extend(unknown.map(|one| (one.name.to_owned(), "so it becomes".to_owned())));
+    carry_once(&from.url(), &to, &expected);
+}
+
+#[test]
+fn mysql_to_mysql() {
+    between(Mysql, Mysql);
+}
+
+#[test]
+fn mariadb_to_mariadb() {
+    between(Mariadb, Mariadb);
+}
+
+#[test]
+fn mysql_to_mariadb() {
+    between(Mysql, Mariadb);
+}
+
+#[test]
+fn mariadb_to_mysql() {
+    between(Mariadb, Mysql);
+}
+
+/// One form for what only looks different: a server writes as many digits of a second as the type has.
+fn in_form(declared: &str, text: &str) -> String {
+    match declared.split('(').next().unwrap_or_default() {
+        "timestamp" => text.trim_end_matches(":00").trim_end_matches("+00").to_owned(),
+        "float" | "double" => text.parse::<f64>().map_or(text.to_owned(), |value| format!("{value:?}")),
+        _ => text.to_owned(),
+    }
+}
+
+fn from_postgres_and_back(product: Product) {
+    if left_out(product.name()) || left_out("postgres") {
+        return;
+    }
+    let (desk, cases, mut wrong) = (Desk::new(), cases(), Wrong::default());
+    let database = || postgres::shared().database(&postgres::shared().create_database());
+    let (source, target) = (database(), database());
+    source.sql(&own::types(&cases));
+    let (from, middle, to) =
+        (Place::Postgres(source), Place::Mysql(my::database(product)), Place::Postgres(target));
+    from.fill(&wide::of_postgres(&cases));
+    let (mut there, mut back) = (Expected::default(), Expected::default());
+    let held = from.held(TABLE);
     for (at, case) in cases.iter().enumerate() {
-        let (declared, values) = &direct[&format!("m{at}")];
-        assert_eq!(declared, case.postgres, "{} on {product:?}", case.native);
-        let expected: Vec<Option<&str>> =
-            std::iter::once(None).chain(case.values.iter().map(|(_, shown)| Some(*shown))).collect();
-        for (road, values) in [("directly", values), ("by way of SQLite", &roundabout[&format!("m{at}")].1)] {
-            let found: Vec<Option<&str>> = values.values().map(Option::as_deref).collect();
-            assert_eq!(found, expected, "{} on {product:?} {road}", case.native);
-        }
+        let stays = || {
+            case.values
+                .iter()
+                .enumerate()
+                .map(|(value_at, value)| (wide::id(at, value_at), case.stay(value, product)))
+        };
+        let declared = case.mysql.declared;
+        there.column(
+            case.name,
+            declared,
+            stays().map(|(id, stay)| (id, stay.map(|(kept, _)| in_form(declared, &kept)))),
+        );
+        let back_type = match (case.mysql.back, product) {
+            // MariaDB keeps the text.
+            ("jsonb", Mariadb) => "json",
+            (back, _) => back,
+        };
+        let is_text = back_type == "text" || back_type.starts_with("character");
+        let rows = stays().filter_map(|(id, stay)| {
+            let (kept, back) = stay.ok()?;
+            let own = || if is_text { kept } else { held.columns[case.name].1[&id].clone() };
+            Some((id, back.unwrap_or_else(|| Ok(own()))))
+        });
+        back.column(case.name, back_type, rows);
     }
+    let (from_url, middle_url, to_url) = (from.url(), middle.url(), to.url());
+    let route = Route { desk: &desk, from: &from_url, to: &middle_url, glob: TABLE };
+    carry(&route, &[], &middle, &there.with_nulls(), &mut wrong);
+    let route = Route { desk: &desk, from: &middle_url, to: &to_url, glob: TABLE };
+    carry(&route, &[], &to, &back.with_nulls(), &mut wrong);
+    wrong.end();
 }
 
 #[test]
-fn types_of_mysql_arrive_in_postgres() {
-    arrive_in_postgres(Product::Mysql);
+fn postgres_to_mysql_and_back() {
+    from_postgres_and_back(Mysql);
 }
 
 #[test]
-fn types_of_mariadb_arrive_in_postgres() {
-    arrive_in_postgres(Product::Mariadb);
+fn postgres_to_mariadb_and_back() {
+    from_postgres_and_back(Mariadb);
+}
+
+fn from_sqlite(product: Product) {
+    if left_out(product.name()) {
+        return;
+    }
+    let (folder, natives) = (Desk::new(), natives());
+    let from = Place::Sqlite(File::new(folder.path(), "from.db"));
+    from.fill(&wide::of_sqlite(&natives));
+    let to = Place::Mysql(my::database(product));
+    let mut expected = Expected::default();
+    let natives: Vec<_> = natives.into_iter().filter(|native| native.suffix.is_empty()).collect();
+    for (at, native) in natives.iter().enumerate() {
+        let declared = native.mysql();
+        let rows = native.values.iter().enumerate().map(|(value_at, value)| {
+            (wide::id(at, value_at), native.stay(value, product).map(|text| in_form(declared, text)))
+        });
+        expected.column(native.name, declared, rows);
+        expected.warned.extend(native.warned.map(|words| (native.name.to_owned(), words.to_owned())));
+    }
+    carry_once(&from.url(), &to, &expected.with_nulls());
+}
+
+#[test]
+fn sqlite_to_mysql() {
+    from_sqlite(Mysql);
+}
+
+#[test]
+fn sqlite_to_mariadb() {
+    from_sqlite(Mariadb);
 }

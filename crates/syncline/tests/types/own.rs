@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use syncline_testkit::servers::postgres::Database;
 
-use crate::matrix::Case;
+use crate::{matrix::Case, wide::Held};
 
 /// What a table's column `v` holds: its type, and by `id` the text of each value.
 pub(crate) type Column = (String, BTreeMap<i64, Option<String>>);
@@ -53,19 +53,59 @@ pub(crate) fn columns(database: &Database) -> BTreeMap<String, Column> {
     for row in found {
         columns.insert(string(&row[0]), (string(&row[1]), BTreeMap::new()));
     }
-    // `format` asks the type itself, where a cast to text would cut the blanks of `char(n)`; a row of
-    // nothing but NULLs is none itself.
+    // A row of nothing but NULLs is none itself.
     let reads = columns.keys().map(|name| {
         format!(
-            "SELECT json_build_array('{name}', id, CASE num_nulls(v) WHEN 0 THEN format('%s', v) END) FROM public.{name};"
+            "SELECT json_build_array('{name}', id, CASE num_nulls(v) WHEN 0 THEN {} END) FROM public.{name};",
+            shown("v")
         )
     });
     for row in lines(database, &reads.collect::<String>()) {
         let id = row[1].as_i64().expect("every table has numbers for its rows");
         let (_, values) = columns.get_mut(row[0].as_str().unwrap_or_default()).expect("it was asked for");
-        assert!(values.insert(id, row[2].as_str().map(str::to_owned)).is_none(), "{row} is there twice");
+        assert!(values.insert(id, row[2].as_str().map(text_of)).is_none(), "{row} is there twice");
     }
     columns
+}
+
+/// What a table holds, but for its column `id`.
+pub(crate) fn wide(database: &Database, table: &str) -> Held {
+    let found = lines(
+        database,
+        &format!(
+            "SELECT json_build_array(a.attname, format_type(a.atttypid, a.atttypmod)) FROM pg_attribute a
+             WHERE a.attrelid = 'public.{table}'::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> 'id'"
+        ),
+    );
+    let mut held = Held::default();
+    held.columns.extend(found.iter().map(|row| (string(&row[0]), (string(&row[1]), BTreeMap::new()))));
+    let reads = held.columns.keys().map(|name| {
+        let shown = shown(name);
+        format!(
+            "SELECT json_build_array('{name}', id, {shown}) FROM public.{table} WHERE num_nulls({name}) = 0;"
+        )
+    });
+    for row in lines(database, &reads.collect::<String>()) {
+        let id = row[1].as_i64().expect("every table has numbers for its rows");
+        let (_, values) =
+            held.columns.get_mut(row[0].as_str().unwrap_or_default()).expect("it was asked for");
+        assert!(values.insert(id, text_of(&string(&row[2]))).is_none(), "{row} is there twice");
+    }
+    held.rows =
+        database.sql(&format!("SELECT count(*) FROM public.{table}")).parse().expect("a count is a number");
+    held
+}
+
+/// The server's own text of a column, as its bytes in hex: psql swallows some characters. `format` asks
+/// the type itself, where a cast to text would cut the blanks of `char(n)`.
+fn shown(column: &str) -> String {
+    format!("encode(convert_to(format('%s', {column}), 'UTF8'), 'hex')")
+}
+
+/// The text behind the digits.
+pub(crate) fn text_of(hex: &str) -> String {
+    let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).expect("the server writes hex");
+    String::from_utf8((0..hex.len()).step_by(2).map(byte).collect()).expect("it was asked for in UTF-8")
 }
 
 fn lines(database: &Database, sql: &str) -> Vec<Value> {

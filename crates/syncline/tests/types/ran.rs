@@ -64,6 +64,20 @@ impl Route<'_> {
         planned
     }
 
+    /// What is planned for each column of a table, and all that the plan warns of.
+    pub(crate) fn plan_of_columns(&self, name: &str) -> (BTreeMap<String, String>, Vec<String>) {
+        let ran = self.desk.run(&self.command(&["plan"], &[])).expect_code(0);
+        let plan = ran.of("plan").remove(0);
+        let stream = list(&plan["streams"]).iter().find(|stream| table(&stream["stream"]) == name);
+        let stream = stream.unwrap_or_else(|| panic!("{name} is not planned: {plan}"));
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let columns = list(&stream["columns"]).iter();
+        (
+            columns.map(|column| (text(&column["name"]), text(&column["target_type"]))).collect(),
+            warnings(stream),
+        )
+    }
+
     /// The tables that the plan refuses with this code, and no other.
     pub(crate) fn blocked(&self, code: &str) -> BTreeSet<String> {
         let ran = self.desk.run(&self.command(&["plan"], &[])).expect_code(1);

@@ -21,16 +21,16 @@ fn database() -> Database {
 
 /// Everything that is not as it should be, to be told at once.
 #[derive(Default)]
-struct Wrong(Vec<String>);
+pub(crate) struct Wrong(Vec<String>);
 
 impl Wrong {
-    fn unless(&mut self, right: bool, what: impl FnOnce() -> String) {
+    pub(crate) fn unless(&mut self, right: bool, what: impl FnOnce() -> String) {
         if !right {
             self.0.push(what());
         }
     }
 
-    fn end(self) {
+    pub(crate) fn end(self) {
         assert!(self.0.is_empty(), "{} mistakes:\n{}", self.0.len(), self.0.join("\n"));
     }
 }
@@ -218,7 +218,7 @@ fn kept_of(case: &Case, class: Class) -> BTreeMap<i64, Kept> {
 }
 
 /// The bytes of `\x` and hex.
-fn bytes(hex: &str) -> Vec<u8> {
+pub(crate) fn bytes(hex: &str) -> Vec<u8> {
     let digits = hex.strip_prefix("\\x").expect("bytes are written as \\x and hex");
     let byte = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).expect("the digits are hex");
     (0..digits.len()).step_by(2).map(byte).collect()

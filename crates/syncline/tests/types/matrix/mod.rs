@@ -1,15 +1,20 @@
 //! The table of types: what a value is at each end.
 //!
 //! A [`Case`] is a column type of PostgreSQL and what becomes of it in the others; a [`Native`] is a
-//! declared type of SQLite and what becomes of it in PostgreSQL. A connector that comes later adds an
+//! declared type of SQLite and what becomes of it in PostgreSQL, a [`MysqlType`] one of MySQL or MariaDB and
+//! what becomes of it in both. A connector that comes later adds an
 //! [`End`] to each case (`.at(...)`) and its own native types.
 
+mod abroad;
+mod mysql;
 mod native;
 mod numbers;
 mod special;
 mod texts;
 mod times;
 
+pub(crate) use abroad::Abroad;
+pub(crate) use mysql::{Elsewhere, MysqlType, MysqlValue, mysql_types};
 pub(crate) use native::natives;
 
 /// The code of a value that a target cannot hold.
@@ -35,6 +40,7 @@ pub(crate) struct Case {
     pub(crate) preamble: &'static str,
     pub(crate) values: Vec<Value>,
     pub(crate) sqlite: End,
+    pub(crate) mysql: Abroad,
 }
 
 /// What a column type becomes elsewhere.
@@ -74,7 +80,8 @@ impl Case {
         back: &'static str,
     ) -> Self {
         let sqlite = End { declared: at_sqlite, class, back, warned: None };
-        Case { name, declared, preamble: "", values: vec![], sqlite }
+        let mysql = Abroad::default();
+        Case { name, declared, preamble: "", values: vec![], sqlite, mysql }
     }
 
     /// A type that only PostgreSQL knows: its text travels, and the plan says so.

@@ -12,23 +12,23 @@ pub(super) fn cases() -> Vec<Case> {
 fn made() -> Vec<Case> {
     vec![
         // Its labels are checks of PostgreSQL's, and checks are not copied to another system.
-        Case::new("t_enum", "mood", TEXT, "text")
+        Case::new("t_enum", "mood", TEXT, "text").mysql("longtext", "text")
             .with("CREATE TYPE mood AS ENUM ('sad', 'it''s \"ok\", \\N', 'ünï 🦀', '')")
             .same(&["sad", "it's \"ok\", \\N", "ünï 🦀", ""]),
-        Case::new("t_domain_int", "positive", ("INTEGER", Class::Integer), "bigint")
+        Case::new("t_domain_int", "positive", ("INTEGER", Class::Integer), "bigint").mysql("int", "integer")
             .with("CREATE DOMAIN positive AS int CHECK (VALUE > 0)")
             .same(&["1", "2147483647"]),
-        Case::new("t_domain_text", "word", TEXT, "text")
+        Case::new("t_domain_text", "word", TEXT, "text").mysql("longtext", "text")
             .with("CREATE DOMAIN word AS text CHECK (VALUE !~ '\\s')")
             .same(&["", "word", "\\N"]),
-        Case::new("t_domain_of_domain", "shorter", ("VARCHAR(5)", Class::Text), "text")
+        Case::new("t_domain_of_domain", "shorter", ("VARCHAR(5)", Class::Text), "text").mysql("varchar(5)", "character varying(5)")
             .with("CREATE DOMAIN short AS varchar(5); CREATE DOMAIN shorter AS short CHECK (length(VALUE) < 4)")
             .same(&["abc", ""]),
-        Case::new("t_domain_numeric", "price", ("DECIMAL_TEXT(10,2)", Class::Text), "numeric(10,2)")
+        Case::new("t_domain_numeric", "price", ("DECIMAL_TEXT(10,2)", Class::Text), "numeric(10,2)").mysql("decimal(10,2)", "numeric(10,2)")
             .with("CREATE DOMAIN price AS numeric(10,2)")
             .same(&["99999999.99", "0.10"])
             .refused(&["NaN"]),
-        Case::new("t_domain_enum", "some_colour", TEXT, "text")
+        Case::new("t_domain_enum", "some_colour", TEXT, "text").mysql("longtext", "text")
             .with("CREATE TYPE colour AS ENUM ('red', 'blue'); CREATE DOMAIN some_colour AS colour CHECK (VALUE <> 'blue')")
             .same(&["red"]),
         Case::opaque("t_domain_list", "numbers", &["{1,2,NULL}", "{}"])
