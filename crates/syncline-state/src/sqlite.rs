@@ -55,6 +55,28 @@ impl SqliteStore {
         Ok(SqliteStore { path: path.to_owned(), connection: Arc::new(Mutex::new(connection)) })
     }
 
+    /// Says anew why a dead letter's row could not go on.
+    ///
+    /// # Errors
+    /// [`codes::STATE_FAILED`].
+    pub async fn renew_letter(
+        &self,
+        id: i64,
+        code: &str,
+        reason: &str,
+        payload: serde_json::Value,
+    ) -> Result<()> {
+        let (code, reason) = (code.to_owned(), reason.to_owned());
+        self.transact("renew a dead letter in", move |transaction| {
+            transaction.execute(
+                "UPDATE dead_letter SET code = ?2, reason = ?3, payload = ?4, at = datetime('now') WHERE id = ?1",
+                params![id, code, reason, payload.to_string()],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Runs one transaction on a thread that may block.
     async fn transact<T, F>(&self, operation: &'static str, work: F) -> Result<T>
     where

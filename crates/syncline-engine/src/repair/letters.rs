@@ -1,7 +1,10 @@
 //! The state of a small run that is never resumed: nothing of it is kept but its dead letters, which
 //! belong to the pipeline.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use async_trait::async_trait;
 use syncline_connect::ProgressDelta;
@@ -11,6 +14,16 @@ use syncline_types::{Position, Result, Split, SplitId};
 pub(crate) struct LettersOnly {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) pipeline: String,
+    /// Letters that are caught here, where they are not to be saved.
+    pub(crate) caught: Option<Caught>,
+}
+
+/// Letters with the place of their attempt.
+pub(crate) type Caught = Arc<Mutex<Vec<(LetterPlace, NewLetter)>>>;
+
+/// What was caught so far.
+pub(crate) fn locked(caught: &Caught) -> MutexGuard<'_, Vec<(LetterPlace, NewLetter)>> {
+    caught.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl LettersOnly {
@@ -50,7 +63,11 @@ impl Store for LettersOnly {
     }
 
     async fn reset_stream(&self, run: &str, stream: u32) -> Result<()> {
-        self.store.reset_stream(run, stream).await
+        match &self.caught {
+            Some(caught) => locked(caught).clear(),
+            None => self.store.reset_stream(run, stream).await?,
+        }
+        Ok(())
     }
 
     async fn save_progress(&self, _: &str, _: &ProgressDelta) -> Result<()> {
@@ -58,11 +75,19 @@ impl Store for LettersOnly {
     }
 
     async fn save_letters(&self, place: &LetterPlace, letters: &[NewLetter]) -> Result<()> {
-        self.store.save_letters(&self.place(place), letters).await
+        match &self.caught {
+            Some(caught) => locked(caught).extend(letters.iter().map(|new| (place.clone(), new.clone()))),
+            None => self.store.save_letters(&self.place(place), letters).await?,
+        }
+        Ok(())
     }
 
     async fn forget_letters(&self, place: &LetterPlace) -> Result<()> {
-        self.store.forget_letters(&self.place(place)).await
+        match &self.caught {
+            Some(caught) => locked(caught).retain(|(kept, _)| kept != place),
+            None => self.store.forget_letters(&self.place(place)).await?,
+        }
+        Ok(())
     }
 
     async fn save_found(&self, _: &LetterPlace, _: &str) -> Result<()> {

@@ -8,6 +8,7 @@ pub(crate) mod gone;
 mod guard;
 mod letters;
 mod picked;
+mod replay;
 mod small;
 pub(crate) mod spill;
 
@@ -32,6 +33,8 @@ use crate::{
         wanted::Wanted,
     },
 };
+pub use replay::{Outcome, Replayed, replay};
+
 use guard::Guard;
 use picked::{Pick, Picked};
 use small::{Desk, repair_of};

@@ -9,12 +9,12 @@ use std::{
 
 use syncline_config::{Deletes, Pipeline};
 use syncline_connect::{Context, Lanes, Read, Sink, Source, Target};
-use syncline_state::Store;
+use syncline_state::{NewLetter, Store};
 use syncline_steps::Chain;
 use syncline_types::{Error, Result};
 use tokio_util::sync::CancellationToken;
 
-use super::letters::LettersOnly;
+use super::letters::{Caught, LettersOnly, locked};
 use crate::{
     core::{Job, RetryPolicy, Scope, StreamJob, StreamView},
     shell::{Observer, StreamWork, Work, drive, run},
@@ -46,6 +46,29 @@ impl Desk<'_> {
     /// Copies what a source gives into a target, whose columns are those of its rows. What is left of
     /// an earlier one that was cut short is thrown away first.
     pub(crate) async fn run(&self, source: Arc<dyn Source>, read: Arc<Read>, target: Target) -> Result<Done> {
+        self.run_with(source, read, target, None).await
+    }
+
+    /// The same, but that rows which the target refuses are given back and not saved.
+    pub(crate) async fn run_catching(
+        &self,
+        source: Arc<dyn Source>,
+        read: Arc<Read>,
+        target: Target,
+    ) -> Result<Vec<NewLetter>> {
+        let caught = Caught::default();
+        self.run_with(source, read, target, Some(Arc::clone(&caught))).await?;
+        let caught = std::mem::take(&mut *locked(&caught));
+        Ok(caught.into_iter().map(|(_, letter)| letter).collect())
+    }
+
+    async fn run_with(
+        &self,
+        source: Arc<dyn Source>,
+        read: Arc<Read>,
+        target: Target,
+        caught: Option<Caught>,
+    ) -> Result<Done> {
         let target = Arc::new(target);
         let before = self.plan(&target).await?;
         let name = repair_of(&self.pipeline.id);
@@ -54,7 +77,8 @@ impl Desk<'_> {
         let chain = Arc::new(Chain::bind(&[], &target.schema, None, &target.source.table)?);
         let (deletes, incremental) = (Deletes::Ignore, None);
         let stream = StreamWork { read, chain, target: Arc::clone(&target), before, deletes, incremental };
-        let store = LettersOnly { store: Arc::clone(&self.store), pipeline: self.pipeline.id.clone() };
+        let store =
+            LettersOnly { store: Arc::clone(&self.store), pipeline: self.pipeline.id.clone(), caught };
         let mut work = Work::new(
             name.clone(),
             (self.pipeline.from.to_string(), self.pipeline.to.to_string()),

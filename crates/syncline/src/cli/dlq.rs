@@ -1,11 +1,16 @@
-//! `syncline dlq list|show|drop PIPELINE [ID]`: rows that could not go on.
+//! `syncline dlq list|show|drop PIPELINE [ID]`, `syncline dlq replay FILE PIPELINE | FROM TO`: rows that
+//! could not go on.
 
 use clap::{Args, Subcommand};
 use serde_json::json;
+use syncline_engine::repair::{Outcome, Replayed, replay};
 use syncline_state::{SqliteStore, Store};
 use syncline_types::{Error, Result, codes};
 
-use super::{Ended, Session};
+use super::{
+    Ended, Session,
+    pipelines::{PipelineOptions, resolve},
+};
 use crate::output::table;
 
 #[derive(Args)]
@@ -28,6 +33,12 @@ enum Action {
         /// Which; all by default
         id: Option<i64>,
     },
+    /// Read rows of dead letters again by key, send them through the steps and merge them
+    ///
+    /// A letter whose row is written is dropped, one that fails again says why. Rows of streams without
+    /// a key, and rows that the source could not decode, cannot be replayed alone: run the pipeline
+    /// again for these.
+    Replay(Box<Replay>),
     /// Delete dead letters
     Drop {
         /// The pipeline
@@ -35,6 +46,18 @@ enum Action {
         /// Which; all by default
         id: Option<i64>,
     },
+}
+
+#[derive(Args)]
+struct Replay {
+    /// FILE PIPELINE, or FROM TO with the options of the copy
+    #[arg(required = true, value_name = "FILE PIPELINE | FROM TO")]
+    arguments: Vec<String>,
+    /// Which; all by default
+    #[arg(long, value_name = "ID")]
+    id: Option<i64>,
+    #[command(flatten)]
+    options: PipelineOptions,
 }
 
 impl DlqCommand {
@@ -47,6 +70,7 @@ impl DlqCommand {
         match self.action {
             Action::List { pipeline } => list(session, &store, &pipeline).await,
             Action::Show { pipeline, id } => show(session, &store, &pipeline, id).await,
+            Action::Replay(command) => replay_letters(session, &store, *command).await,
             Action::Drop { pipeline, id } => drop_letters(session, &store, &pipeline, id).await,
         }
     }
@@ -105,6 +129,47 @@ async fn show(session: &Session, store: &SqliteStore, pipeline: &str, id: Option
         session.output.line(format!("  {} [{}] at {}", letter.reason, letter.code, letter.at));
         session.output.line(format!("  {}", letter.payload));
     }
+    Ok(Ended::Well)
+}
+
+async fn replay_letters(session: &Session, store: &SqliteStore, command: Replay) -> Result<Ended> {
+    let pipelines = resolve(command.arguments, command.options)?;
+    let [pipeline] = pipelines.as_slice() else {
+        return Err(Error::new(&codes::BAD_USAGE, "replay", "dead letters")
+            .because("the file has several pipelines")
+            .hint("Name one, as in FILE PIPELINE"));
+    };
+    known(store, &pipeline.id).await?;
+    if let Some(id) = command.id
+        && store.letters(&pipeline.id, Some(id)).await?.is_empty()
+    {
+        return Err(no_such_letter(&pipeline.id, id));
+    }
+    let cx = Session::context(pipeline);
+    let registry = syncline_connectors::by_scheme;
+    let replayed = replay(pipeline, command.id, registry, &cx, &session.state, &session.stop).await?;
+    cx.close().await;
+    let written = replayed.iter().filter(|replayed| replayed.outcome == Outcome::Written).count();
+    for Replayed { letter, stream, outcome } in &replayed {
+        let (word, code, reason) = match outcome {
+            Outcome::Written => ("written", None, None),
+            Outcome::Refused { code, reason } => ("refused", Some(code.as_str()), Some(reason.as_str())),
+            Outcome::Gone => {
+                ("gone", None, Some("the source no longer has the row, or the pipeline no longer copies it"))
+            }
+            Outcome::Alone(why) => ("left", None, Some(*why)),
+        };
+        session.output.object(&json!({
+            "event": "replayed", "id": letter, "stream": stream, "outcome": word, "code": code, "reason": reason,
+        }));
+        let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        session.output.line(format!("#{letter} {stream}: {word}{why}"));
+    }
+    let left = replayed.len() - written;
+    session
+        .output
+        .object(&json!({"event": "summary", "pipeline": pipeline.id, "written": written, "left": left}));
+    session.output.line(format!("{written} rows written, {left} dead letters left of those replayed"));
     Ok(Ended::Well)
 }
 

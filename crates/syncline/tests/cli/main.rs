@@ -23,6 +23,7 @@ mod plan;
 mod publish;
 mod refused;
 mod repair;
+mod replay;
 mod sqlite;
 mod steps;
 mod stop;
