@@ -47,6 +47,8 @@ struct Copy {
     landing: Arc<Landing>,
     /// Rows sent before the batch at hand: the server counts lines from the COPY's beginning.
     sent: u32,
+    /// Rows sent of the batch at hand.
+    at_hand: u32,
     /// Rows of the batch at hand that were left out, in their order.
     left_out: Vec<u32>,
 }
@@ -101,8 +103,14 @@ impl PostgresWriter {
                 .client
                 .answer("write to table", &landing.name, self.client.inner.copy_in(landing.copy_sql.as_str()))
                 .await?;
-            let mut copy =
-                Copy { stream: target.stream, sink: Box::pin(sink), landing, sent: 0, left_out: vec![] };
+            let mut copy = Copy {
+                stream: target.stream,
+                sink: Box::pin(sink),
+                landing,
+                sent: 0,
+                at_hand: 0,
+                left_out: vec![],
+            };
             let header = copy.landing.encoder.header();
             copy.send(&self.client, header).await?;
             self.copy = Some(copy);
@@ -194,14 +202,15 @@ impl Writer for PostgresWriter {
         let landing = Arc::clone(&copy.landing);
         let mut rows = landing.encoder.open(&batch.rows)?;
         let mut rejects = vec![];
+        copy.sent += std::mem::take(&mut copy.at_hand);
+        copy.left_out.clear();
         while let Some(pieces) = rows.pieces(&mut rejects) {
             for piece in pieces {
                 copy.send(client, piece).await?;
             }
         }
         copy.left_out = rejects.iter().map(|reject| reject.row).collect();
-        let count = |rows: usize| u32::try_from(rows).unwrap_or(u32::MAX);
-        copy.sent += count(batch.rows.num_rows() - rejects.len());
+        copy.at_hand = u32::try_from(batch.rows.num_rows() - rejects.len()).unwrap_or(u32::MAX);
         Ok(rejects.into_iter().map(Outcome::Reject).collect())
     }
 
