@@ -20,6 +20,7 @@ mod wide;
 mod defaults;
 mod encodings;
 mod equal;
+mod files;
 mod keys;
 mod large;
 mod mysql;

@@ -10,6 +10,9 @@ use crate::own::text_of;
 /// A text or number by its bytes, so that the client's escapes and line ends take no part.
 const ALL_IN_UTF8: &str = "HEX(CONVERT({} USING utf8mb4))";
 
+/// What the servers take at once.
+const PACKET_BYTES: u32 = 128 << 20;
+
 /// A column of a table.
 #[derive(Clone, Debug)]
 pub(crate) struct Column {
@@ -41,7 +44,13 @@ pub(crate) fn database(product: Product) -> Database {
     let server = mysql::shared(product);
     ODD[usize::from(product == Product::Mariadb)].get_or_init(|| {
         let modes = "ANSI_QUOTES,PIPES_AS_CONCAT,NO_BACKSLASH_ESCAPES";
-        server.sql("mysql", &format!("SET GLOBAL time_zone = '-07:30', GLOBAL sql_mode = '{modes}'"));
+        // MariaDB's own limit is below the largest values here.
+        server.sql(
+            "mysql",
+            &format!(
+                "SET GLOBAL time_zone = '-07:30', GLOBAL sql_mode = '{modes}', GLOBAL max_allowed_packet = {PACKET_BYTES}"
+            ),
+        );
     });
     server.database(&server.create_database())
 }

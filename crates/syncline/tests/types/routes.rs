@@ -30,6 +30,14 @@ impl Wrong {
         }
     }
 
+    /// What goes wrong in `run` is told with where it was.
+    pub(crate) fn within<T>(&mut self, place: &str, run: impl FnOnce(&mut Wrong) -> T) -> T {
+        let mut inside = Wrong::default();
+        let result = run(&mut inside);
+        self.0.extend(inside.0.into_iter().map(|told| format!("{place}: {told}")));
+        result
+    }
+
     pub(crate) fn end(self) {
         assert!(self.0.is_empty(), "{} mistakes:\n{}", self.0.len(), self.0.join("\n"));
     }

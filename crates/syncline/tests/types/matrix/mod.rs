@@ -123,6 +123,11 @@ impl Case {
         literals.iter().fold(self, |case, literal| case.value(literal, Fate::Unreadable))
     }
 
+    /// Its values as they are written here.
+    pub(crate) fn literals(&self) -> Vec<String> {
+        self.values.iter().map(|value| value.literal.clone()).collect()
+    }
+
     /// How many of its values meet this fate.
     pub(crate) fn count(&self, of: impl Fn(&Fate) -> bool) -> u64 {
         self.values.iter().filter(|value| of(&value.fate)).count() as u64
@@ -173,6 +178,11 @@ pub(crate) enum Copied {
 impl Native {
     fn new(name: &'static str, declared: &'static str, postgres: &'static str) -> Self {
         Native { name, declared, suffix: "", postgres, copied: None, warned: None, values: vec![] }
+    }
+
+    /// Its values as they are written here.
+    pub(crate) fn literals(&self) -> Vec<String> {
+        self.values.iter().map(|value| value.sql.to_owned()).collect()
     }
 
     fn suffix(mut self, suffix: &'static str) -> Self {

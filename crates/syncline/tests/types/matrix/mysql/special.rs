@@ -53,6 +53,8 @@ fn documents() -> Vec<MysqlType> {
             .crossing(Err(REFUSED))
             .arrive(&[("'  [ 1.10 ,null ]'", "  [ 1.10 ,null ]")])
             .crossing(Ok("[1.1, null]"))
+            .arrive(&[("_utf8mb4 X'7b0a20202261223a20310a7d'", "{\n  \"a\": 1\n}")])
+            .crossing(Ok("{\"a\": 1}"))
             .arrive(&[("'\"1\"'", "\"1\""), ("'null'", "null"), ("_utf8mb4 X'22f09fa68022'", "\"🦀\"")]),
     ]
 }
