@@ -249,7 +249,10 @@ fn default(column: &Column, type_name: &str) -> Option<String> {
         LogicalType::Text { length: Some(length), .. } => text.chars().count() <= length as usize,
         _ => true,
     };
-    (fits && can_be_key(type_name)).then(|| Mysql.constant(column, &text)).flatten()
+    let constant = (fits && can_be_key(type_name)).then(|| Mysql.constant(column, &text)).flatten()?;
+    // A default is no expression: MySQL takes a date for one only as a text.
+    let plain = ["DATE ", "TIMESTAMP ", "TIME "].iter().find_map(|word| constant.strip_prefix(word));
+    Some(plain.map_or(constant.clone(), str::to_owned))
 }
 
 #[cfg(test)]
