@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::OnceLock};
 
 use syncline_testkit::servers::mysql::{self, Database, Product};
 
-use crate::own::text_of;
+use crate::{own::text_of, wide::Held};
 
 /// A text or number by its bytes, so that the client's escapes and line ends take no part.
 const ALL_IN_UTF8: &str = "HEX(CONVERT({} USING utf8mb4))";
@@ -15,11 +15,11 @@ const PACKET_BYTES: u32 = 128 << 20;
 
 /// A column of a table.
 #[derive(Clone, Debug)]
-pub(crate) struct Column {
+struct Column {
     /// Its type in one form for all servers: without the width that a number is shown with.
-    pub(crate) declared: String,
+    declared: String,
     /// Character set and collation, of a text.
-    pub(crate) collation: String,
+    collation: String,
 }
 
 /// What texts have by default, in either product.
@@ -27,7 +27,7 @@ const DEFAULT_COLLATIONS: &[&str] = &["utf8mb4_0900_ai_ci", "utf8mb4_general_ci"
 
 impl Column {
     /// Its type, with character set and collation where they are not the default.
-    pub(crate) fn shown(&self) -> String {
+    fn shown(&self) -> String {
         match self.collation.split_once(' ') {
             Some((_, collation)) if !DEFAULT_COLLATIONS.contains(&collation) => {
                 format!("{} {}", self.declared, self.collation)
@@ -60,17 +60,43 @@ pub(crate) fn run(database: &Database, sql: &str) -> String {
     database.sql(&format!("SET time_zone = '+00:00', sql_mode = '';\n{sql}"))
 }
 
-/// The columns of a table, but for `id`.
-pub(crate) fn columns(database: &Database, table: &str) -> BTreeMap<String, Column> {
+/// What a table holds, but for its column `id`: the values that are not NULL, as the server's own text.
+pub(crate) fn held(database: &Database, table: &str) -> Held {
+    let is_mariadb = database.sql("SELECT VERSION() LIKE '%MariaDB%'") == "1";
+    let columns = columns(database, table, is_mariadb);
+    let mut held = Held::default();
+    for (name, column) in &columns {
+        held.columns.insert(name.clone(), (column.shown(), BTreeMap::new()));
+    }
+    let reads = columns.iter().map(|(name, Column { declared, .. })| {
+        let shown = shown(name, declared, is_mariadb);
+        format!("SELECT '{name}', id, {shown} FROM {table} WHERE {name} IS NOT NULL;\n")
+    });
+    let told = run(database, &format!("SELECT COUNT(*) FROM {table};\n{}", reads.collect::<String>()));
+    let (rows, told) = told.split_once('\n').unwrap_or((told.as_str(), ""));
+    held.rows = rows.parse().expect("a count is a number");
+    for line in told.lines() {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let [name, id, value] = fields[..] else { panic!("three columns were asked for: {line}") };
+        let (_, values) = held.columns.get_mut(name).expect("it was asked for");
+        let id = id.parse().expect("every table has numbers for its rows");
+        let value = in_one_form(&columns[name].declared, text_of(value));
+        assert!(values.insert(id, value).is_none(), "{line} is there twice");
+    }
+    held
+}
+
+fn columns(database: &Database, table: &str, is_mariadb: bool) -> BTreeMap<String, Column> {
     let (schema, collation) =
         (database.name(), "COALESCE(CONCAT(CHARACTER_SET_NAME, ' ', COLLATION_NAME), '')");
     // MariaDB's JSON is a text with a condition.
-    let json = match database.url() {
-        _ if is_mariadb(database) => format!(
+    let json = if is_mariadb {
+        format!(
             "COLUMN_NAME IN (SELECT CONSTRAINT_NAME FROM information_schema.CHECK_CONSTRAINTS
              WHERE CONSTRAINT_SCHEMA = '{schema}' AND TABLE_NAME = '{table}' AND CHECK_CLAUSE LIKE 'json_valid(%')"
-        ),
-        _ => "FALSE".to_owned(),
+        )
+    } else {
+        "FALSE".to_owned()
     };
     let sql = format!(
         "SELECT COLUMN_NAME, HEX(COLUMN_TYPE), {collation}, {json} FROM information_schema.COLUMNS
@@ -89,26 +115,6 @@ pub(crate) fn columns(database: &Database, table: &str) -> BTreeMap<String, Colu
         (name.to_owned(), column)
     };
     told.lines().map(column).collect()
-}
-
-/// By `id`, the text of each value that is not NULL.
-pub(crate) fn values(database: &Database, table: &str) -> BTreeMap<String, BTreeMap<i64, String>> {
-    let columns = columns(database, table);
-    let mut values: BTreeMap<String, BTreeMap<i64, String>> =
-        columns.keys().map(|name| (name.clone(), BTreeMap::new())).collect();
-    let reads = columns.iter().map(|(name, Column { declared, .. })| {
-        let shown = shown(name, declared, is_mariadb(database));
-        format!("SELECT '{name}', id, {shown} FROM {table} WHERE {name} IS NOT NULL;\n")
-    });
-    for line in run(database, &reads.collect::<String>()).lines() {
-        let fields: Vec<&str> = line.split('\t').collect();
-        let [name, id, value] = fields[..] else { panic!("three columns were asked for: {line}") };
-        let column = values.get_mut(name).expect("it was asked for");
-        let id = id.parse().expect("every table has numbers for its rows");
-        let value = in_one_form(&columns[name].declared, text_of(value));
-        assert!(column.insert(id, value).is_none(), "{line} is there twice");
-    }
-    values
 }
 
 /// What makes a text of a column's values that tells all of them apart.
@@ -132,10 +138,6 @@ fn is_bytes(base: &str) -> bool {
     let shapes =
         ["geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon"];
     base.ends_with("blob") || base.ends_with("binary") || shapes.contains(&base) || base.starts_with("geom")
-}
-
-fn is_mariadb(database: &Database) -> bool {
-    database.sql("SELECT VERSION() LIKE '%MariaDB%'") == "1"
 }
 
 /// Without the zeros that only fill a fraction up, and floats in the shortest form.

@@ -12,7 +12,7 @@ use crate::{
     lite::{File, Kept},
     matrix::{Class, Elsewhere, MysqlType, MysqlValue, cases, mysql_types, natives},
     my, own,
-    ran::Route,
+    ran::{Rejected, Route, Verdict},
     routes::Wrong,
     wide::{self, Place, TABLE},
 };
@@ -248,4 +248,91 @@ fn sqlite_to_mysql() {
 #[test]
 fn sqlite_to_mariadb() {
     from_sqlite(Mariadb);
+}
+
+/// What the options of the source's connection make of values that have no place otherwise.
+fn as_asked_for(product: Product) {
+    if left_out(product.name()) || left_out("postgres") {
+        return;
+    }
+    let from = my::database(product);
+    my::run(
+        &from,
+        "CREATE TABLE z (id int PRIMARY KEY, flag tinyint(1), d date NOT NULL, dt datetime(3), ts timestamp NULL);
+         INSERT INTO z VALUES (1, 2, '0000-00-00', '2024-00-00 10:00:00.5', '0000-00-00 00:00:00'),
+           (2, -128, '2024-02-29', NULL, '2024-02-29 01:02:03'), (3, NULL, '0000-01-01', '0000-00-00', NULL)",
+    );
+    for (options, types, rows) in [
+        (
+            "zero_dates=null",
+            "smallint date timestamp(3) without time zone timestamp(0) with time zone",
+            "1|2|||\n2|-128|2024-02-29||2024-02-29 01:02:03+00\n3||0001-01-01 BC||",
+        ),
+        (
+            "zero_dates=text",
+            "smallint text text text",
+            "1|2|0000-00-00|2024-00-00 10:00:00.500|0000-00-00 00:00:00\n2|-128|2024-02-29||2024-02-29 01:02:03\n\
+             3||0000-01-01|0000-00-00 00:00:00.000|",
+        ),
+    ] {
+        let (desk, to) = (Desk::new(), postgres::shared().database(&postgres::shared().create_database()));
+        let from = format!("{}?tinyint1=int&{options}", from.url());
+        let route = Route { desk: &desk, from: &from, to: to.url(), glob: "z" };
+        assert_eq!(route.copy(&[]), Rejected::new(), "{options}");
+        assert_eq!(route.verify()["z"], Verdict::EQUAL, "{options}");
+        let found = to.sql(
+            "SELECT string_agg(format_type(atttypid, atttypmod), ' ' ORDER BY attnum) FROM pg_attribute
+             WHERE attrelid = 'z'::regclass AND attnum > 1",
+        );
+        assert_eq!(found, types, "{options}");
+        assert_eq!(to.sql("SET TimeZone = 'UTC'; TABLE z ORDER BY id"), rows, "{options}");
+    }
+}
+
+#[test]
+fn dates_of_mysql_that_are_none_arrive_as_asked_for() {
+    Product::ALL.into_iter().for_each(as_asked_for);
+}
+
+/// Columns that are computed or not shown, and defaults, by way of every system.
+fn shaped(product: Product) {
+    if left_out(product.name()) || left_out("postgres") {
+        return;
+    }
+    let (desk, from, back) = (Desk::new(), my::database(product), my::database(product));
+    my::run(
+        &from,
+        "CREATE TABLE s (id bigint unsigned NOT NULL AUTO_INCREMENT PRIMARY KEY, price decimal(10,2) NOT NULL DEFAULT 1.50,
+           twice decimal(11,2) AS (price * 2) VIRTUAL, kept varchar(20) AS (CONCAT('p ', price)) STORED,
+           hidden int NOT NULL DEFAULT 7 INVISIBLE, note varchar(20) NOT NULL DEFAULT 'it''s', day date DEFAULT '2024-02-29',
+           flag tinyint(1) NOT NULL DEFAULT 1, at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP, e enum('x', 'y') DEFAULT 'y')
+         CHARACTER SET utf8mb4;
+         INSERT INTO s (id, price, hidden, at) VALUES (1, 2, 5, '2024-01-01 00:00:00'), (70, -0.5, 6, '2024-01-01 12:00:00')",
+    );
+    let rows = "1|2.00|4.00|p 2.00|5|it's|2024-02-29|t|2024-01-01 00:00:00+00|y\n\
+                70|-0.50|-1.00|p -0.50|6|it's|2024-02-29|t|2024-01-01 12:00:00+00|y";
+    let to = postgres::shared().database(&postgres::shared().create_database());
+    let file = File::new(desk.path(), "s.db");
+    for (from, to) in [(from.url(), to.url()), (from.url(), &file.url()), (from.url(), back.url())] {
+        let route = Route { desk: &desk, from, to, glob: "s" };
+        assert_eq!(route.copy(&[]), Rejected::new(), "{to}");
+        assert_eq!(route.verify()["s"], Verdict::EQUAL, "{to}");
+    }
+    assert_eq!(to.sql("SET TimeZone = 'UTC'; TABLE s ORDER BY id"), rows);
+    let all = "SELECT id, price, twice, kept, hidden, note, day, flag, at, e FROM s ORDER BY id";
+    assert_eq!(my::run(&back, all), my::run(&from, all));
+    // Constants are defaults there too, and numbers go on behind the last.
+    to.sql("INSERT INTO s (id, at) VALUES (100, now())");
+    let defaults = "1.50|7|it's|2024-02-29|t|y";
+    assert_eq!(to.sql("SELECT price, hidden, note, day, flag, e FROM s WHERE id = 100"), defaults);
+    my::run(&back, "INSERT INTO s (at) VALUES (now())");
+    assert_eq!(
+        my::run(&back, "SELECT id, price, hidden, note, day, flag, e FROM s WHERE id > 70"),
+        "71\t1.50\t7\tit's\t2024-02-29\t1\ty"
+    );
+}
+
+#[test]
+fn columns_of_mysql_arrive_with_their_defaults() {
+    Product::ALL.into_iter().for_each(shaped);
 }

@@ -122,16 +122,7 @@ impl Place {
     pub(crate) fn held(&self, table: &str) -> Held {
         match self {
             Place::Postgres(database) => own::wide(database, table),
-            Place::Mysql(database) => {
-                let mut values = my::values(database, table);
-                let column = |(name, column): (String, my::Column)| {
-                    let values = values.remove(&name).unwrap_or_default();
-                    (name, (column.shown(), values))
-                };
-                let columns = my::columns(database, table).into_iter().map(column).collect();
-                let rows = my::run(database, &format!("SELECT COUNT(*) FROM {table}"));
-                Held { columns, rows: rows.parse().expect("a count is a number") }
-            }
+            Place::Mysql(database) => my::held(database, table),
             Place::Sqlite(file) => file.wide(table),
         }
     }
