@@ -3,7 +3,7 @@
 
 use syncline_connect::Target;
 use syncline_sql::Dialect;
-use syncline_types::{Column, DefaultValue, LogicalType};
+use syncline_types::{Column, DefaultValue, LogicalType, decimal};
 
 use crate::{
     client::{Family, Server},
@@ -236,7 +236,8 @@ fn numbers_itself(target: &Target, column: &Column, type_name: &str) -> bool {
         && matches!(base(type_name), "tinyint" | "smallint" | "mediumint" | "int" | "bigint")
 }
 
-/// The constant of a column's default, where it is a value of its type. Long texts have none.
+/// The constant of a column's default, where it is a value of its type: the server would refuse the table.
+/// Long texts have none.
 fn default(column: &Column, type_name: &str) -> Option<String> {
     let is_text = matches!(column.logical, LogicalType::Text { .. });
     let text = match column.default.as_ref()? {
@@ -245,8 +246,18 @@ fn default(column: &Column, type_name: &str) -> Option<String> {
         DefaultValue::Text(text) => text.clone(),
         DefaultValue::Bool(_) | DefaultValue::Number(_) => return None,
     };
+    use LogicalType as L;
     let fits = match column.logical {
-        LogicalType::Text { length: Some(length), .. } => text.chars().count() <= length as usize,
+        L::Text { length: Some(length), .. } => text.chars().count() <= length as usize,
+        L::Int8 => text.parse::<i8>().is_ok(),
+        L::Int16 => text.parse::<i16>().is_ok(),
+        L::Int32 => text.parse::<i32>().is_ok(),
+        L::Int64 => text.parse::<i64>().is_ok(),
+        L::UInt8 => text.parse::<u8>().is_ok(),
+        L::UInt16 => text.parse::<u16>().is_ok(),
+        L::UInt32 => text.parse::<u32>().is_ok(),
+        L::UInt64 => text.parse::<u64>().is_ok(),
+        L::Decimal { precision, scale } => decimal::parse_256(&text, precision, scale).is_some(),
         _ => true,
     };
     let constant = (fits && can_be_key(type_name)).then(|| Mysql.constant(column, &text)).flatten()?;

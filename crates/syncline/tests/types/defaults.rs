@@ -1,10 +1,11 @@
 //! Defaults of SQLite, which need not be values of their column's type.
 
-use syncline_testkit::servers::{left_out, postgres};
+use syncline_testkit::servers::{left_out, mysql::Product, postgres};
 
 use crate::{
     desk::Desk,
     lite::File,
+    my,
     ran::{Rejected, Route, Verdict},
 };
 
@@ -76,4 +77,40 @@ fn only_defaults_that_are_values_of_the_type_come_along() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What MySQL and MariaDB give to a row in which nothing is said, of the columns above. Floats and texts
+/// without a length have no defaults there.
+const IN_MYSQL: &[(&str, &str, &str)] = &[
+    ("INTEGER", "-5", "-5"),
+    ("INTEGER", "'7'", "7"),
+    ("BOOLEAN", "1", "1"),
+    ("BOOLEAN", "FALSE", "0"),
+    ("DECIMAL(5,2)", "1.5", "1.50"),
+    ("DATE", "'2024-02-29'", "2024-02-29"),
+    ("DATETIME", "'2024-02-29T10:00'", "2024-02-29 10:00:00.000000"),
+    ("TIME", "'10:00'", "10:00:00.000000"),
+];
+
+#[test]
+fn only_defaults_that_are_values_of_the_type_come_along_to_mysql() {
+    for product in Product::ALL.into_iter().filter(|product| !left_out(product.name())) {
+        let (desk, to) = (Desk::new(), my::database(product));
+        let file = File::new(desk.path(), "from.db");
+        let columns = COLUMNS.iter().enumerate();
+        let columns =
+            columns.map(|(at, (declared, default, _))| format!("c{at} {declared} DEFAULT {default}"));
+        let columns: Vec<String> = columns.collect();
+        file.sql(&format!("CREATE TABLE t (id INTEGER PRIMARY KEY, {})", columns.join(", ")));
+        let route = Route { desk: &desk, from: &file.url(), to: to.url(), glob: "t" };
+        assert_eq!((route.copy(&[]), route.verify().remove("t")), (Rejected::new(), Some(Verdict::EQUAL)));
+        my::run(&to, "INSERT INTO t (id) VALUES (1)");
+        let names: Vec<String> = (0..COLUMNS.len()).map(|at| format!("c{at}")).collect();
+        let row = my::run(&to, &format!("SELECT {} FROM t", names.join(", ")));
+        let expected = COLUMNS.iter().map(|(declared, default, _)| {
+            let of_column = |(of, said, _): &&(&str, &str, &str)| (of, said) == (declared, default);
+            IN_MYSQL.iter().find(of_column).map_or("NULL", |(.., value)| value)
+        });
+        assert_eq!(row.split('\t').collect::<Vec<_>>(), expected.collect::<Vec<_>>(), "{product:?}");
+    }
 }
