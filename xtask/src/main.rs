@@ -4,6 +4,7 @@
 
 mod bench;
 mod ci;
+mod example;
 mod fuzz;
 mod lint;
 mod nearest;
@@ -66,6 +67,12 @@ const COMMANDS: &[Command] = &[
         arguments: "TARGET [SECONDS]",
         about: "Feeds a decoder with bytes that libFuzzer makes up",
         run: fuzz::command,
+    },
+    Command {
+        name: "example",
+        arguments: "NAME",
+        about: "Runs an example of examples/ with servers of its own",
+        run: example::command,
     },
     Command { name: "help", arguments: "", about: "Lists the commands", run: help },
 ];

@@ -60,7 +60,9 @@ fn packages() -> Vec<String> {
     let folders = ["crates", "connectors"].into_iter().flat_map(|group| {
         fs::read_dir(root().join(group)).into_iter().flatten().flatten().map(|folder| folder.path())
     });
-    let manifests = folders.chain([root().join("xtask")]).map(|folder| folder.join("Cargo.toml"));
+    let manifests = folders
+        .chain([root().join("xtask"), root().join("examples")])
+        .map(|folder| folder.join("Cargo.toml"));
     let mut names: Vec<String> =
         manifests.filter_map(|path| package_name(&fs::read_to_string(path).ok()?)).collect();
     names.sort();

@@ -38,7 +38,7 @@ fn unused_by(path: &str, manifest: &str, sources: &[(&str, String)]) -> Vec<Stri
             let word = entry.name.replace('-', "_");
             // What only tests name belongs to the dev-dependencies.
             let mut places = sources.iter().filter(|(path, _)| match entry.section.as_str() {
-                "dependencies" => path.starts_with("src/"),
+                "dependencies" => !path.starts_with("tests/"),
                 "build-dependencies" => *path == "build.rs",
                 _ => true,
             });

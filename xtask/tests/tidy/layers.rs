@@ -31,6 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("syncline-bench", &[TESTKIT]),
+    ("syncline-examples", &[TESTKIT]),
     ("xtask", &[TESTKIT]),
 ];
 

@@ -107,7 +107,7 @@ impl Repository {
         self.files.iter().filter(|file| {
             matches!(
                 file.path.split('/').collect::<Vec<_>>().as_slice(),
-                ["crates" | "connectors", _, "Cargo.toml"] | ["xtask" | "benches", "Cargo.toml"]
+                ["crates" | "connectors", _, "Cargo.toml"] | ["xtask" | "benches" | "examples", "Cargo.toml"]
             )
         })
     }
