@@ -16,7 +16,7 @@ use syncline_types::{Error, Result, codes};
 use super::{Ended, Global, STATE};
 use crate::{
     logging::LogFormat,
-    output::{Output, count, duration},
+    output::{Output, bytes, count, duration},
 };
 
 #[derive(Args)]
@@ -35,6 +35,8 @@ const PIPELINES: &str = r#"# The demo's pipeline: a shop, copied for people who 
 connections:
   shop:     { url: "sqlite:shop.db" }
   analysts: { url: "sqlite:analysts.db" }
+  lake:     { url: "file:lake?format=parquet" }
+  sheets:   { url: "file:sheets?format=csv" }
 
 # A real key comes from the environment: mask_key: ${SYNCLINE_MASK_KEY}
 mask_key: only-for-the-demo
@@ -48,14 +50,39 @@ pipelines:
     streams:
       - products
       - name: customers
-        steps:
+        steps: &masked
           - mask: { email: hash, phone: redact }   # equal addresses stay equal, and are not addresses
           - drop: [password]
       - name: orders
-        steps:
+        steps: &orders
           - filter: "status <> 'void'"
           - set: { year: "extract(year from placed_at)" }
       - order_items
+
+  # Only orders that have been placed since the last run.
+  news:
+    from: shop
+    to: analysts
+    sync: incremental
+    cursor: placed_at
+    streams:
+      - name: orders
+        steps: *orders
+
+  # The same masked customers, as files for others.
+  lake:
+    from: shop
+    to: lake
+    streams:
+      - name: customers
+        steps: *masked
+      - products
+  sheets:
+    from: shop
+    to: sheets
+    streams:
+      - name: customers
+        steps: *masked
 "#;
 
 const CUSTOMERS: i64 = 3_000;
@@ -90,15 +117,25 @@ impl DemoCommand {
         tour.say("What is left? The chunks that are done are kept; nobody sees a half-filled table.");
         tour.command(&["status"], 0)?;
         tour.say("The same command goes on where it stopped: what is done is not read again.");
-        tour.command(&["run", FILE], 0)?;
+        tour.command(&["run", FILE, "shop"], 0)?;
         tour.say("Do both ends agree? The masks and the filter are applied to the source's rows first.");
-        tour.command(&["verify", FILE], 0)?;
+        tour.command(&["verify", FILE, "shop"], 0)?;
         tour.show_masked()?;
+        tour.say("The masked customers as Parquet and CSV files, which appear when they are whole.");
+        tour.command(&["run", FILE, "lake", "sheets"], 0)?;
+        tour.show_files()?;
+        tour.say("From now on only what is new. The first such run has nothing to go by, and takes all orders.");
+        tour.command(&["run", FILE, "news"], 0)?;
+        let placed = tour.place_orders()?;
+        tour.say(&format!("{placed}, and the next run reads just these."));
+        tour.command(&["run", FILE, "news"], 0)?;
         let changed = tour.change_behind_its_back()?;
         tour.say(&format!(
             "Somebody changes the copy by hand: {changed}. Exit code 3 says that `verify` has noticed."
         ));
-        tour.command(&["verify", FILE], 3)?;
+        tour.command(&["verify", FILE, "shop"], 3)?;
+        tour.say("`--repair` reads just those rows again, and looks a second time.");
+        tour.command(&["verify", FILE, "shop", "--repair"], 0)?;
         tour.farewell(began);
         Ok(Ended::Well)
     }
@@ -225,6 +262,42 @@ impl Tour {
         Ok(())
     }
 
+    /// What an export has written.
+    fn show_files(&self) -> Result<()> {
+        for folder in ["lake/customers", "lake/products", "sheets/customers"] {
+            let path = self.path(folder);
+            let read = || -> std::io::Result<Vec<(String, u64)>> {
+                let mut files = vec![];
+                for entry in fs::read_dir(&path)? {
+                    let entry = entry?;
+                    files.push((entry.file_name().to_string_lossy().into_owned(), entry.metadata()?.len()));
+                }
+                files.sort();
+                Ok(files)
+            };
+            for (name, size) in read().map_err(|error| failed("list", path.display(), error))? {
+                if !name.starts_with('.') {
+                    Output::Text.line(format!("  {folder}/{name:<32} {}", bytes(size)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A day's orders.
+    fn place_orders(&self) -> Result<String> {
+        let path = self.path("shop.db");
+        let place = || -> rusqlite::Result<usize> {
+            Connection::open(&path)?.execute(
+                "INSERT INTO orders SELECT id + 20000, customer_id, 'new', '2026-06-01 12:00:00.' || printf('%06d', id),
+                 total, 0 FROM orders WHERE id <= 25",
+                [],
+            )
+        };
+        let placed = place().map_err(|error| failed("change", path.display(), error))?;
+        Ok(format!("{placed} orders are placed"))
+    }
+
     fn change_behind_its_back(&self) -> Result<&'static str> {
         let path = self.path("analysts.db");
         let change = || -> rusqlite::Result<()> {
@@ -247,7 +320,8 @@ impl Tour {
         Output::Text.line(format!(
             "To try next:
   cd {}
-  syncline run {FILE}                       replaces the copy, all at once
+  syncline run {FILE} shop                  replaces the copy, all at once
+  syncline copy 'file:lake' sqlite:third.db        files are a source too
   syncline copy sqlite:shop.db postgres://USER@HOST/DATABASE --stream orders
   syncline plan sqlite:shop.db sqlite:other.db --where \"total > 100\" --stream orders
   syncline connectors sqlite                what SQLite can do, and its options",
