@@ -124,10 +124,12 @@ impl DemoCommand {
         tour.say("The masked customers as Parquet and CSV files, which appear when they are whole.");
         tour.command(&["run", FILE, "lake", "sheets"], 0)?;
         tour.show_files()?;
-        tour.say("From now on only what is new. The first such run has nothing to go by, and takes all orders.");
+        tour.say(
+            "From now on only what is new. The first such run has nothing to go by, and takes all orders.",
+        );
         tour.command(&["run", FILE, "news"], 0)?;
         let placed = tour.place_orders()?;
-        tour.say(&format!("{placed}, and the next run reads just these."));
+        tour.say(&format!("{placed}. The next run reads just these, and the last one of before again, as others may share its time."));
         tour.command(&["run", FILE, "news"], 0)?;
         let changed = tour.change_behind_its_back()?;
         tour.say(&format!(
@@ -277,7 +279,7 @@ impl Tour {
             };
             for (name, size) in read().map_err(|error| failed("list", path.display(), error))? {
                 if !name.starts_with('.') {
-                    Output::Text.line(format!("  {folder}/{name:<32} {}", bytes(size)));
+                    Output::Text.line(format!("  {:<54} {}", format!("{folder}/{name}"), bytes(size)));
                 }
             }
         }
