@@ -10,6 +10,7 @@ use syncline_steps::{Chain, StepSpec};
 use syncline_types::{Error, Result, TableSchema};
 
 use super::{
+    prepare::pushed,
     sift::Sift,
     work::{StreamWork, Work, broken},
 };
@@ -44,7 +45,7 @@ impl StreamWork {
         let condition = cursor.condition(&window);
         let name = self.target.source.to_string();
         let chain = Chain::bind_within(Some(&condition), steps, input, mask_key.as_ref(), &name)?;
-        let filter = chain.pushdown().filter(|filter| work.source.evaluates(stream, filter));
+        let filter = pushed(chain.pushdown(), |part| work.source.evaluates(stream, part));
         let (columns, sift) = match cursor.appends {
             true => {
                 let (columns, sift) = Sift::new(cursor, &window, &chain, &stream.schema, found)?;

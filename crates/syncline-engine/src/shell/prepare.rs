@@ -11,7 +11,7 @@ use syncline_connect::{
 };
 use syncline_state::StateDirectory;
 use syncline_steps::{Chain, StepSpec};
-use syncline_types::{Error, Result, StreamName, TableSchema, codes};
+use syncline_types::{Error, Predicate, Result, StreamName, TableSchema, codes};
 
 use super::{
     ahead::{self, Ahead},
@@ -278,7 +278,7 @@ pub(crate) fn bind(
         steps.push(not_deleted());
     }
     let chain = Chain::bind(&steps, &input, pipeline.mask_key.as_ref(), &name.to_string()).map_err(about)?;
-    let filter = chain.pushdown().filter(|filter| source.evaluates(&stream, filter));
+    let filter = pushed(chain.pushdown(), |part| source.evaluates(&stream, part));
     let columns = chain.input_columns().to_vec();
     let read = Read { stream: Arc::new(stream), columns, filter, chunk_rows: pipeline.chunk_rows };
     let output = chain.output().clone();
@@ -364,6 +364,25 @@ fn last_wins(cursor: &Cursor, chain: &Chain, key: &[String]) -> Result<Option<St
         .hint("Keep the cursor column as it is, or name a unique key"))
 }
 
+/// Those of a chain's conditions that the source checks itself, each on its own: one that it cannot
+/// check must not keep it from leaving out what another one does.
+pub(crate) fn pushed(all: Option<Predicate>, evaluates: impl Fn(&Predicate) -> bool) -> Option<Predicate> {
+    let mut parts = vec![];
+    conjuncts(all?, &mut parts);
+    parts.retain(evaluates);
+    match parts.len() {
+        0 | 1 => parts.pop(),
+        _ => Some(Predicate::And(parts)),
+    }
+}
+
+fn conjuncts(predicate: Predicate, into: &mut Vec<Predicate>) {
+    match predicate {
+        Predicate::And(parts) => parts.into_iter().for_each(|part| conjuncts(part, into)),
+        other => into.push(other),
+    }
+}
+
 /// Says of which stream an error speaks, and where it is written.
 fn about_stream(error: Error, choice: &StreamChoice, name: &StreamName) -> Error {
     let place = match choice.line {
@@ -408,4 +427,22 @@ fn fingerprint(streams: &[StreamWork]) -> String {
         }
     }
     format!("{hash:016x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_checks_what_it_can_of_several_conditions() {
+        let one = |column: &str| Predicate::IsNull { column: column.to_owned(), negated: true };
+        let and = |parts: &[Predicate]| Predicate::And(parts.to_vec());
+        let or = Predicate::Or(vec![one("a"), one("x")]);
+        let known = |part: &Predicate| part.columns().iter().all(|column| *column != "x");
+        let all = and(&[and(&[one("a"), one("x")]), or.clone(), one("b")]);
+        assert_eq!(pushed(Some(all), known), Some(and(&[one("a"), one("b")])));
+        assert_eq!(pushed(Some(and(&[one("a"), or])), known), Some(one("a")));
+        assert_eq!(pushed(Some(one("x")), known), None);
+        assert_eq!(pushed(None, known), None);
+    }
 }
