@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::lite::Lite;
 
 /// What it is promised to take at most, built for development or not.
-const SECONDS_MAX: f64 = 30.0;
+const SECONDS_MAX: f64 = 60.0;
 
 fn demo(at: &TempDir, arguments: &[&str]) -> Finished {
     Program::new(env!("CARGO_BIN_EXE_syncline")).arg("demo").args(arguments).dir(at.path()).run()
@@ -30,6 +30,9 @@ fn the_demo_is_interrupted_goes_on_verifies_and_finds_what_was_changed() {
             "main.products: missing {\"id\":42}",
             "main.customers: extra {\"id\":999999}",
             "main.orders: different {\"id\":17}",
+            "lake/customers/part-",
+            "sheets/customers/_manifest.json",
+            "25 orders are placed",
             "Everything is still in syncline-demo",
         ] {
             assert!(tour.stdout.contains(part), "no `{part}` in {tour}");
@@ -41,13 +44,12 @@ fn the_demo_is_interrupted_goes_on_verifies_and_finds_what_was_changed() {
         copy.nothing_left();
         let kept = "SELECT id, customer_id, status, rtrim(placed_at, '0'), total, paid FROM orders WHERE status <> 'void' ORDER BY id";
         let (kept, there) = (shop.sql(kept), copy.sql(&kept.replace(" WHERE status <> 'void'", "")));
-        // One total was changed on purpose.
-        let others = |rows: &str| {
-            rows.lines().filter(|row| !row.starts_with("17|")).map(str::to_owned).collect::<Vec<_>>()
-        };
-        assert_eq!(others(&kept), others(&there));
+        // What was changed by hand is repaired, and what came later has arrived.
+        assert_eq!(kept, there);
+        assert_eq!(copy.sql("SELECT count(*) FROM orders WHERE id > 20000"), "25");
+        assert_eq!(copy.sql("SELECT count(*) FROM products WHERE id = 42"), "1");
         // Nasty values arrive as they are, and secrets do not arrive at all.
-        let notes = "SELECT id, hex(note) FROM customers WHERE note IS NOT NULL AND id < 999999 ORDER BY id";
+        let notes = "SELECT id, hex(note) FROM customers WHERE note IS NOT NULL ORDER BY id";
         assert_eq!(shop.sql(notes), copy.sql(notes));
         assert_eq!(
             copy.sql("SELECT count(*) FROM customers WHERE email LIKE '%@%' OR phone LIKE '%9%'"),
@@ -57,7 +59,7 @@ fn the_demo_is_interrupted_goes_on_verifies_and_finds_what_was_changed() {
             copy.sql("SELECT count(*) FROM pragma_table_info('customers') WHERE name = 'password'"),
             "0"
         );
-        let addresses = "SELECT count(DISTINCT email) FROM customers WHERE id < 999999";
+        let addresses = "SELECT count(DISTINCT email) FROM customers";
         assert_eq!(shop.sql(addresses), copy.sql(addresses));
     }
 }
