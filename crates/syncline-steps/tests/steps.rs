@@ -530,7 +530,7 @@ fn the_fingerprint_changes_with_what_the_steps_do() {
 #[test]
 fn what_only_other_columns_need_is_not_done_for_some_of_them() {
     let whole = chain(
-        r#"[{"filter":"quantity > 0"},{"cast":{"note":"int"}},{"set":{"twice":"id * 2","other":"1 / quantity"}},{"rename":{"id":"number"}}]"#,
+        r#"[{"filter":"quantity > 0"},{"cast":{"full_name":"int"}},{"set":{"twice":"id * 2","other":"1 / quantity"}},{"rename":{"id":"number"}}]"#,
     );
     let only = whole.only(&["number".into(), "twice".into()]).expect("both come out");
     let names: Vec<&str> = only.output().columns.iter().map(|column| column.name.as_str()).collect();
