@@ -5,7 +5,8 @@ use syncline_connect::{Marking, Published, RunRef, Target, Task, WriteMode};
 use syncline_sql::{
     Dialect,
     bookkeeping::{self, StreamMark},
-    delete_staged, delete_vanished, insert_missing, insert_select, merge, quote_text, update_changed,
+    changing, delete_staged, delete_vanished, insert_missing, insert_select, merge, quote_text,
+    update_changed,
 };
 use syncline_types::{Column, Error, ErrorKind, Result, codes};
 
@@ -298,31 +299,37 @@ impl Publication<'_> {
         }
         self.client.run_long(&format!("ANALYZE {staging}"), "take statistics of", self.name).await?;
         self.begin().await?;
+        // Texts may be equal by a collation and still differ.
+        let by_value = |column: &Column| {
+            column.collation.is_none() && column.native.as_deref().is_some_and(equal_is_same)
+        };
+        let there =
+            |name: &str| staged.columns.iter().map(|there| &there.column).find(|there| there.name == name);
         let distinct = |column: &str, left: &str, right: &str| {
-            let column =
-                staged.columns.iter().map(|there| &there.column).find(|there| there.name == column)?;
-            // Texts may be equal by a collation and still differ.
-            let by_value = column.collation.is_none() && column.native.as_deref().is_some_and(equal_is_same);
+            let column = there(column)?;
             let name = Postgres.quote(&column.name);
-            Some(match by_value {
+            Some(match by_value(column) {
                 true => format!("{left}.{name} IS DISTINCT FROM {right}.{name}"),
                 false => format!("ROW({left}.{name})::text IS DISTINCT FROM ROW({right}.{name})::text"),
             })
         };
+        let changing = changing(&columns, key, |name| there(name).is_some_and(|column| !by_value(column)));
         let mut statements = vec![];
         if !matches!(way, Way::Insert | Way::Update | Way::Delete) {
             // Writers wait; readers see the old rows until the end.
             statements.push(format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE"));
         }
         match way {
-            Way::Merge => statements.push(merge(&Postgres, &table, &staging, &columns, key, distinct)),
+            Way::Merge => {
+                statements.push(merge(&Postgres, &table, &staging, &columns, key, &changing, distinct))
+            }
             Way::InPlaceByKey => {
                 statements.push(delete_vanished(&Postgres, &table, &staging, key));
-                statements.extend(update_changed(&Postgres, &table, &staging, &columns, key, distinct));
+                statements.extend(update_changed(&Postgres, &table, &staging, key, &changing, distinct));
                 statements.push(insert_missing(&Postgres, &table, &staging, &columns, key));
             }
             Way::Update => {
-                statements.extend(update_changed(&Postgres, &table, &staging, &columns, key, distinct));
+                statements.extend(update_changed(&Postgres, &table, &staging, key, &changing, distinct));
             }
             Way::Delete => statements.push(delete_staged(&Postgres, &table, &staging, key)),
             Way::Insert => statements.push(insert_select(&Postgres, &table, &staging, &columns)),

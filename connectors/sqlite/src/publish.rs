@@ -5,7 +5,7 @@ use syncline_connect::{Marking, Published, RunRef, Target, WriteMode};
 use syncline_sql::{
     Dialect,
     bookkeeping::{self, StreamMark},
-    count_changed, delete_staged, insert_select, merge, quote_double, update_changed,
+    changing, count_changed, delete_staged, insert_select, merge, quote_double, update_changed,
 };
 use syncline_types::{Error, Result, codes};
 
@@ -262,17 +262,25 @@ impl Publication<'_> {
             .hint("Copy it first")
     }
 
+    /// What an update sets: a text of the key becomes the source's own.
+    fn changing(&self, table: &Table) -> Vec<String> {
+        let collated = |name: &str| table.column(name).is_some_and(|there| there.column.collation.is_some());
+        changing(&self.columns, &self.target.key, collated)
+    }
+
     fn merge(&self, table: &Table, name: &str, stage: &str) -> String {
         let distinct = |column: &str, left: &str, right: &str| distinct(table, column, left, right);
-        merge(&Sqlite, name, stage, &self.columns, &self.target.key, distinct)
+        let changing = self.changing(table);
+        merge(&Sqlite, name, stage, &self.columns, &self.target.key, &changing, distinct)
     }
 
     fn update(&self, table: &Table, name: &str, stage: &str) -> Result<()> {
         let distinct = |column: &str, left: &str, right: &str| distinct(table, column, left, right);
-        let update = update_changed(&Sqlite, name, stage, &self.columns, &self.target.key, distinct);
+        let changing = self.changing(table);
+        let update = update_changed(&Sqlite, name, stage, &self.target.key, &changing, distinct);
         // Without another column than the key's there is nothing to update.
         let Some(update) = update else { return Ok(()) };
-        let count = || count_changed(&Sqlite, name, stage, &self.columns, &self.target.key, distinct);
+        let count = || count_changed(&Sqlite, name, stage, &self.target.key, &changing, distinct);
         let wanted = match self.seen.attached.triggers.is_empty() {
             true => None,
             false => Some(self.count(&count())?),

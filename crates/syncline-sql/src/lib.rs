@@ -12,6 +12,7 @@ mod range;
 pub use dialect::{Dialect, quote_double, quote_text};
 pub use fit::{Fit, Reconciled, fit, reconcile};
 pub use publish::{
-    count_changed, delete_staged, delete_vanished, insert_missing, insert_select, merge, update_changed,
+    changing, count_changed, delete_staged, delete_vanished, insert_missing, insert_select, merge,
+    update_changed,
 };
 pub use range::{key_range_condition, key_tuple, order_by, predicate_condition};

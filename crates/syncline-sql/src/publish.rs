@@ -11,31 +11,38 @@ pub fn insert_select<D: Dialect>(dialect: &D, target: &str, stage: &str, columns
     format!("INSERT INTO {target} ({list}){} SELECT {list} FROM {stage}", dialect.overriding())
 }
 
-/// Inserts what is new and updates what is there and differs. `distinct` says when a column differs,
-/// as `IS DISTINCT FROM` does; columns for which it gives `None` cannot be compared and are always
-/// taken to differ.
+/// The columns that an update by key sets: all but those of the key, and of these the ones for which
+/// `loose` says that values may be equal and still differ, as texts of a collation may.
+pub fn changing(columns: &[String], key: &[String], loose: impl Fn(&str) -> bool) -> Vec<String> {
+    columns.iter().filter(|column| !key.contains(column) || loose(column)).cloned().collect()
+}
+
+/// Inserts what is new and updates what is there and differs in one of the `changing` columns.
+/// `distinct` says when a column differs, as `IS DISTINCT FROM` does; columns for which it gives
+/// `None` cannot be compared and are always taken to differ.
 pub fn merge<D: Dialect>(
     dialect: &D,
     target: &str,
     stage: &str,
     columns: &[String],
     key: &[String],
+    changing: &[String],
     distinct: impl Fn(&str, &str, &str) -> Option<String>,
 ) -> String {
     let list = dialect.list(columns);
-    let rest: Vec<&String> = columns.iter().filter(|column| !key.contains(column)).collect();
     // `WHERE true` keeps SQLite from reading ON as a join's.
     let insert = format!(
         "INSERT INTO {target} AS t ({list}){} SELECT {list} FROM {stage} AS s WHERE true ON CONFLICT ({}) DO ",
         dialect.overriding(),
         dialect.list(key)
     );
-    if rest.is_empty() {
+    if changing.is_empty() {
         return insert + "NOTHING";
     }
     let set: Vec<String> =
-        rest.iter().map(|column| format!("{0} = excluded.{0}", dialect.quote(column))).collect();
-    let differs: Option<Vec<String>> = rest.iter().map(|column| distinct(column, "t", "excluded")).collect();
+        changing.iter().map(|column| format!("{0} = excluded.{0}", dialect.quote(column))).collect();
+    let differs: Option<Vec<String>> =
+        changing.iter().map(|column| distinct(column, "t", "excluded")).collect();
     let condition = differs.map_or(String::new(), |parts| format!(" WHERE {}", parts.join(" OR ")));
     format!("{insert}UPDATE SET {}{condition}", set.join(", "))
 }
@@ -57,21 +64,21 @@ pub fn delete_staged<D: Dialect>(dialect: &D, target: &str, stage: &str, key: &[
     )
 }
 
-/// Updates the rows that are in both and differ, `distinct` as for [`merge`].
+/// Updates the rows that are in both and differ, `changing` and `distinct` as for [`merge`].
 pub fn update_changed<D: Dialect>(
     dialect: &D,
     target: &str,
     stage: &str,
-    columns: &[String],
     key: &[String],
+    changing: &[String],
     distinct: impl Fn(&str, &str, &str) -> Option<String>,
 ) -> Option<String> {
-    let rest: Vec<&String> = columns.iter().filter(|column| !key.contains(column)).collect();
-    if rest.is_empty() {
+    if changing.is_empty() {
         return None;
     }
-    let set: Vec<String> = rest.iter().map(|column| format!("{0} = s.{0}", dialect.quote(column))).collect();
-    let condition = differs(dialect, &rest, key, distinct);
+    let set: Vec<String> =
+        changing.iter().map(|column| format!("{0} = s.{0}", dialect.quote(column))).collect();
+    let condition = differs(dialect, changing, key, distinct);
     Some(format!("UPDATE {target} AS t SET {} FROM {stage} AS s WHERE {condition}", set.join(", ")))
 }
 
@@ -80,19 +87,18 @@ pub fn count_changed<D: Dialect>(
     dialect: &D,
     target: &str,
     stage: &str,
-    columns: &[String],
     key: &[String],
+    changing: &[String],
     distinct: impl Fn(&str, &str, &str) -> Option<String>,
 ) -> String {
-    let rest: Vec<&String> = columns.iter().filter(|column| !key.contains(column)).collect();
-    let condition = differs(dialect, &rest, key, distinct);
+    let condition = differs(dialect, changing, key, distinct);
     format!("SELECT count(*) FROM {target} AS t, {stage} AS s WHERE {condition}")
 }
 
 /// The condition for rows that are in both and differ in one of these columns.
 fn differs<D: Dialect>(
     dialect: &D,
-    columns: &[&String],
+    columns: &[String],
     key: &[String],
     distinct: impl Fn(&str, &str, &str) -> Option<String>,
 ) -> String {

@@ -90,6 +90,28 @@ async fn keys_that_are_equal_in_the_target_only() {
 }
 
 #[tokio::test]
+async fn a_text_of_the_key_becomes_the_sources_own() {
+    for end in ["", " WITHOUT ROWID"] {
+        let rig = Rig::with(&format!(
+            "CREATE TABLE t (id TEXT COLLATE NOCASE, n TEXT COLLATE RTRIM NOT NULL, v TEXT, PRIMARY KEY (id, n)){end};
+             CREATE TABLE log (id);
+             CREATE TRIGGER x AFTER UPDATE ON t BEGIN INSERT INTO log VALUES (old.id); END;
+             INSERT INTO t VALUES ('KEY', 'a ', '1'), ('b', 'b', '2'), ('same', 'c', '3')"
+        ));
+        let columns =
+            schema(&[("id", L::TEXT, false), ("n", L::TEXT, false), ("v", L::TEXT, true)], &["id", "n"]);
+        let all = rows(&[&["key", "a", "1"], &["b", "b  ", "9"], &["same", "c", "3"]]);
+        copy(&rig, "r1", target("t", columns, WriteMode::Merge), &all).await;
+        assert_eq!(rig.query("SELECT id, n, v FROM t ORDER BY n"), all);
+        assert_eq!(rig.query("SELECT id FROM log ORDER BY id"), rows(&[&["KEY"], &["b"]]));
+        // Where there is nothing but the key.
+        let alone = schema(&[("id", L::TEXT, false), ("n", L::TEXT, false)], &["id", "n"]);
+        copy(&rig, "r2", target("t", alone, WriteMode::Merge), &rows(&[&["Key", "a"]])).await;
+        assert_eq!(rig.one("SELECT id FROM t WHERE v = '1'"), "Key");
+    }
+}
+
+#[tokio::test]
 async fn a_merge_needs_a_key_that_is_one() {
     for (table, key, fine) in [
         ("(id INTEGER PRIMARY KEY, v TEXT)", vec!["id"], true),

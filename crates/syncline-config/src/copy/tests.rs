@@ -146,6 +146,10 @@ fn incremental_runs_merge_unless_told_otherwise() {
     assert_eq!((choice.cursor.as_deref(), choice.write), (Some("id"), WriteMode::Merge));
     let made = pipeline(&CopyArgs { write: Some(WriteMode::Append), ..incremental() }).unwrap();
     assert_eq!(made.streams[0].write, WriteMode::Append);
+    // What belongs to merges needs no word about merging.
+    let deleting = CopyArgs { deletes: Some(Deletes::Apply), ..incremental() };
+    assert_eq!(pipeline(&deleting).unwrap().streams[0].deletes, Deletes::Apply);
+    assert!(pipeline(&CopyArgs { write: Some(WriteMode::Append), ..deleting }).is_err());
 }
 
 /// Ids that runs in state directories are found by: they must never change.

@@ -186,3 +186,25 @@ fn deletes_belong_to_merges() {
     );
     desk.run(&["plan", &file]).failed(2, "SYN-1004").names(&["deletes"]);
 }
+
+#[test]
+fn rows_whose_key_is_spelled_otherwise_at_the_target_are_not_gone() {
+    for kinds in ALL {
+        let Some(ends) = Ends::new(kinds) else { return };
+        ends.from.sql(
+            "CREATE TABLE t (k text PRIMARY KEY, v bigint); INSERT INTO t VALUES ('One', 1), ('two', 2)",
+        );
+        if kinds.1 == "postgres" {
+            ends.to.sql(
+                "CREATE COLLATION nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
+            );
+        }
+        ends.to.sql(
+            "CREATE TABLE t (k text COLLATE nocase NOT NULL PRIMARY KEY, v bigint);
+             INSERT INTO t VALUES ('ONE', 1), ('TWO', 7), ('three', 3)",
+        );
+        assert_eq!(sum(&ends.run(APPLY).done(), "deleted"), 1, "{}", ends.what);
+        ends.same("SELECT k, v FROM t ORDER BY v");
+        assert_eq!(sum(&ends.run(APPLY).done(), "deleted"), 0, "{}", ends.what);
+    }
+}
