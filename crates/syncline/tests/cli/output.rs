@@ -173,7 +173,7 @@ fn connectors_are_listed_with_what_they_can_do() {
     let desk = Desk::new();
     let told = desk.run(&["connectors"]).expect_code(0);
     let names: Vec<&str> = told.events.iter().filter_map(|told| told["name"].as_str()).collect();
-    assert_eq!(names, ["blackhole", "generate", "postgres", "sqlite"]);
+    assert_eq!(names, ["blackhole", "file", "generate", "mysql", "postgres", "sqlite"]);
     for name in names {
         let one = desk.run(&["connectors", name]).expect_code(0);
         assert!(one.last()["options"].is_object(), "{}", one.finished);
