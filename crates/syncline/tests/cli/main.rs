@@ -11,6 +11,7 @@ mod tables;
 mod copy;
 mod deletes;
 mod demo;
+mod file;
 mod full;
 mod incremental;
 mod kill;
