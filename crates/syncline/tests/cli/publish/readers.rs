@@ -1,6 +1,9 @@
 //! Whoever reads during an overwrite sees the old rows or all of the new ones.
 
-use std::{thread, time::Duration};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use syncline_testkit::process::Running;
 
@@ -11,6 +14,8 @@ const QUESTION: &str = "SELECT count(*), sum(hashtext(t::text)::bigint) FROM t;\
 const QUESTIONS_MAX: usize = 200_000;
 /// Fewer answers would prove nothing.
 const ANSWERS_MIN: usize = 100;
+/// How long after a publication a reader may take to see it.
+const SEEN_MAX: Duration = Duration::from_secs(20);
 
 /// Readers on connections of their own, each asking again as soon as it has its answer.
 struct Readers(Vec<Running>);
@@ -26,8 +31,15 @@ impl Readers {
 
     /// Fails if any reader saw anything else than `old` and then `new`.
     fn saw(self, old: &str, new: &str, what: &str) {
-        thread::sleep(Duration::from_millis(50));
         for reader in self.0 {
+            // On a busy machine it may be a while until a reader asks again.
+            let began = Instant::now();
+            let is_done = |answers: &str| {
+                answers.lines().count() >= ANSWERS_MIN && answers.lines().any(|answer| answer == new)
+            };
+            while began.elapsed() < SEEN_MAX && !is_done(&reader.stdout()) {
+                thread::sleep(Duration::from_millis(20));
+            }
             let read = reader.kill9_after(Duration::ZERO);
             assert!(read.was_killed(), "{what}: the reader failed\n{}", read.stderr);
             let mut answers: Vec<&str> = read.stdout.split('\n').collect();
@@ -107,7 +119,7 @@ fn a_long_reader_holds_up_the_publication_and_not_other_readers() {
     // It stands in the queue for a lock, and gives its place up again for whoever comes after it.
     let mut slowest = Duration::ZERO;
     while copying.is_running() && holder.is_running() {
-        let asked = std::time::Instant::now();
+        let asked = Instant::now();
         assert_eq!(pair.to.sql("SELECT count(*) FROM t"), "200");
         slowest = slowest.max(asked.elapsed());
         thread::sleep(Duration::from_millis(20));
