@@ -157,12 +157,19 @@ pub(crate) fn holds(answers: &[Vec<Option<String>>], run: &RunRef) -> bool {
     epoch == Some(run.epoch.to_string().as_str())
 }
 
+/// A process that has just ended holds its lock until the server has noticed; so long it is waited for.
+const LOCK_WAIT: &str = "2s";
+
 async fn take_lock(client: &Client, pipeline: &str) -> Result<bool> {
+    // One message of several statements is one transaction: what is set is set back if it fails.
     let sql = format!(
-        "SELECT pg_try_advisory_lock(hashtextextended({}, 0))",
+        "SET lock_timeout = '{LOCK_WAIT}'; SELECT pg_advisory_lock(hashtextextended({}, 0)); RESET lock_timeout",
         quote_text(&format!("syncline:{pipeline}"))
     );
-    Ok(client.text(&sql, "lock pipeline", pipeline).await?.as_deref() == Some("t"))
+    match client.run(&sql, "lock pipeline", pipeline).await {
+        Err(error) if error.code() == &codes::LOCKED => Ok(false),
+        taken => taken.map(|()| true),
+    }
 }
 
 #[async_trait]
