@@ -158,7 +158,7 @@ pub(crate) fn holds(answers: &[Vec<Option<String>>], run: &RunRef) -> bool {
 }
 
 /// A process that has just ended holds its lock until the server has noticed; so long it is waited for.
-const LOCK_WAIT: &str = "2s";
+const LOCK_WAIT: &str = "500ms";
 
 async fn take_lock(client: &Client, pipeline: &str) -> Result<bool> {
     // One message of several statements is one transaction: what is set is set back if it fails.
