@@ -11,14 +11,13 @@ mod public_key;
 mod second;
 mod server;
 mod session;
-mod socket;
 mod statement;
-mod tls;
 mod wire;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use syncline_connect::{Context, Finding, Report};
+use syncline_net::Stream;
 use syncline_types::{Error, Result, codes};
 
 #[cfg(any(test, fuzzing))]
@@ -27,7 +26,6 @@ use self::{
     login::log_in,
     packet::{Answer, is_end, text_row},
     second::Beside,
-    socket::Socket,
     wire::Wire,
 };
 pub(crate) use self::{
@@ -38,7 +36,7 @@ pub(crate) use self::{
     wire::Front,
 };
 use crate::{
-    config::{MysqlConfig, Tls},
+    config::MysqlConfig,
     error::{from_io, from_server, unreachable},
 };
 
@@ -81,10 +79,12 @@ pub(crate) async fn connect(config: &Arc<MysqlConfig>, cx: &Context) -> Result<C
     let place = config.place();
     let limit = Duration::from_secs(config.connect_timeout);
     let opened = tokio::time::timeout(limit, async {
-        let socket = Socket::open(config, cx.idle_max())
-            .await
-            .map_err(|error| unreachable(&error.to_string(), "connect to", &place))?;
-        log_in(Wire::new(socket), config).await
+        let socket = match config.unix_socket() {
+            Some(path) => syncline_net::unix(Path::new(path)).await,
+            None => syncline_net::tcp(&config.host, config.port, cx.idle_max()).await,
+        };
+        let socket = socket.map_err(|error| unreachable(&error.to_string(), "connect to", &place))?;
+        log_in(Wire::new(Stream::Left(socket)), config).await
     });
     let (wire, server) = opened.await.unwrap_or_else(|_| {
         Err(Error::new(&codes::TIMED_OUT, "connect to", &place)
@@ -103,15 +103,12 @@ pub(crate) async fn check(config: MysqlConfig, cx: Context) -> Result<Report> {
     let mut client = connect(&config, &cx).await?;
     let user = client.text("SELECT CURRENT_USER()", "ask for the user of", &config.place()).await?;
     let tls = config.tls()?;
-    let encryption = match tls {
-        _ if config.unix_socket().is_some() => "through a Unix socket",
-        Tls::Verify => "encrypted, certificate verified",
-        Tls::VerifyCa => "encrypted, certificate verified but not its host name",
-        Tls::Require => "encrypted, certificate not verified",
-        Tls::Disable => "not encrypted",
+    let encryption = match config.unix_socket() {
+        Some(_) => "through a Unix socket",
+        None => tls.describe(),
     };
     let mut findings = vec![];
-    if matches!(tls, Tls::Require | Tls::VerifyCa) || (tls == Tls::Disable && !config.is_local()) {
+    if tls.is_exposed(config.is_local()) {
         findings.push(Finding::warning(format!("the connection to {} is {encryption}", config.place())));
     }
     Ok(Report {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
-use syncline_types::{Error, Result, codes};
+use syncline_net::{Certificates, Tls, is_this_machine};
+use syncline_types::Result;
 
 /// Options of a `mysql://` or `mariadb://` connection. The names that the servers' own clients have
 /// for the same thing are understood.
@@ -75,20 +76,6 @@ pub struct MysqlConfig {
     pub connect_timeout: u64,
 }
 
-/// How a connection is encrypted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Tls {
-    /// Encrypted; the certificate must be valid and for this host.
-    Verify,
-    /// Encrypted; the certificate must be valid, for whatever host.
-    VerifyCa,
-    /// Encrypted; any certificate will do.
-    Require,
-    /// Not encrypted.
-    Disable,
-}
-
 /// What a date becomes that is no day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -138,9 +125,7 @@ impl MysqlConfig {
 
     /// Whether the server can only be this machine.
     pub(crate) fn is_local(&self) -> bool {
-        self.unix_socket().is_some()
-            || self.host == "localhost"
-            || self.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        self.unix_socket().is_some() || is_this_machine(&self.host)
     }
 
     /// How the connection is to be encrypted.
@@ -148,36 +133,16 @@ impl MysqlConfig {
     /// # Errors
     /// When `tls` and `ssl-mode` contradict, or `ssl-mode` may fall back to plain text.
     pub(crate) fn tls(&self) -> Result<Tls> {
-        let mut said: Option<Tls> = self.tls;
-        for (name, mode) in [("ssl-mode", &self.ssl_mode), ("sslmode", &self.sslmode)] {
-            let Some(mode) = mode else { continue };
-            let by_client = self.by_client(name, mode)?;
-            if said.is_some_and(|said| said != by_client) {
-                return Err(Error::new(&codes::BAD_VALUE, "use options", format!("`tls` and `{name}`"))
-                    .because("they say different things")
-                    .hint("Leave one of them out"));
-            }
-            said = Some(by_client);
-        }
-        Ok(said.unwrap_or(if self.is_local() { Tls::Disable } else { Tls::Verify }))
+        let others = [("ssl-mode", self.ssl_mode.as_deref()), ("sslmode", self.sslmode.as_deref())];
+        Tls::agreed(self.tls, &others, self.is_local())
     }
 
-    fn by_client(&self, name: &str, mode: &str) -> Result<Tls> {
-        match mode.to_ascii_lowercase().replace('_', "-").as_str() {
-            "disabled" | "disable" => Ok(Tls::Disable),
-            "required" | "require" => Ok(Tls::Require),
-            "verify-ca" => Ok(Tls::VerifyCa),
-            "verify-identity" | "verify-full" => Ok(Tls::Verify),
-            // On this machine it makes no difference that they may fall back to plain text.
-            "preferred" | "prefer" if self.is_local() => Ok(Tls::Disable),
-            "preferred" | "prefer" => {
-                Err(Error::new(&codes::BAD_VALUE, "use option", format!("`{name}={mode}`"))
-                    .because("it may fall back to plain text without a word")
-                    .hint("Write ssl-mode=VERIFY_IDENTITY, or tls=disable if plain text is meant"))
-            }
-            _ => Err(Error::new(&codes::BAD_VALUE, "use option", format!("`{name}={mode}`"))
-                .because("there is no such mode")
-                .hint("It is one of DISABLED, REQUIRED, VERIFY_CA and VERIFY_IDENTITY")),
+    /// Whom to trust, and as whom to show ourselves.
+    pub(crate) fn certificates(&self) -> Certificates<'_> {
+        Certificates {
+            ca: self.tls_ca.as_deref().or(self.ssl_ca.as_deref()),
+            cert: self.tls_cert.as_deref().or(self.ssl_cert.as_deref()),
+            key: self.tls_key.as_deref().or(self.ssl_key.as_deref()),
         }
     }
 
@@ -205,28 +170,15 @@ mod tests {
     }
 
     #[test]
-    fn encryption_is_verified_unless_said_otherwise() {
+    fn a_unix_socket_needs_no_encryption_and_other_hosts_do() {
         for (json, expected) in [
             (r#"{"host": "db.example"}"#, Tls::Verify),
-            (r#"{"host": "127.0.0.1"}"#, Tls::Disable),
             (r#"{"host": "/run/mysqld/mysqld.sock"}"#, Tls::Disable),
             (r#"{"host": "db.example", "socket": "/run/mysqld/mysqld.sock"}"#, Tls::Disable),
-            (r#"{"host": "127.0.0.1", "tls": "verify"}"#, Tls::Verify),
             (r#"{"host": "db.example", "ssl-mode": "REQUIRED"}"#, Tls::Require),
-            (r#"{"host": "db.example", "ssl-mode": "VERIFY_IDENTITY", "tls": "verify"}"#, Tls::Verify),
             (r#"{"host": "db.example", "sslmode": "verify-ca"}"#, Tls::VerifyCa),
-            (r#"{"host": "db.example", "sslmode": "disable"}"#, Tls::Disable),
-            (r#"{"host": "localhost", "ssl-mode": "PREFERRED"}"#, Tls::Disable),
         ] {
             assert_eq!(config(json).tls().unwrap(), expected, "{json}");
-        }
-        for json in [
-            r#"{"host": "db.example", "ssl-mode": "PREFERRED"}"#,
-            r#"{"host": "db.example", "ssl-mode": "nonsense"}"#,
-            r#"{"host": "db.example", "ssl-mode": "REQUIRED", "tls": "verify"}"#,
-            r#"{"host": "db.example", "ssl-mode": "REQUIRED", "sslmode": "disable"}"#,
-        ] {
-            assert_eq!(config(json).tls().unwrap_err().code(), &codes::BAD_VALUE, "{json}");
         }
     }
 }

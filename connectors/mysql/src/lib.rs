@@ -23,7 +23,7 @@ use syncline_connect::{
 };
 use syncline_types::Result;
 
-pub use config::{MysqlConfig, Tinyint1, Tls, ZeroDates};
+pub use config::{MysqlConfig, Tinyint1, ZeroDates};
 
 /// The connector.
 #[derive(Debug)]

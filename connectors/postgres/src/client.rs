@@ -2,14 +2,13 @@
 //! reads and writes values in the same form.
 
 mod driver;
-mod socket;
 mod tap;
-mod tls;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
 use secrecy::ExposeSecret;
 use syncline_connect::{Context, Finding, Report};
+use syncline_net::{Socket, Tls, client_config};
 use syncline_types::{Error, Result, codes};
 use tokio::sync::oneshot;
 use tokio_postgres::{
@@ -25,12 +24,10 @@ pub(crate) use self::{
 };
 use self::{
     driver::Driving,
-    socket::Socket,
     tap::{TapBehindTls, Tapped},
-    tls::tls_config,
 };
 use crate::{
-    config::{PostgresConfig, Tls},
+    config::PostgresConfig,
     error::{translate, unreachable},
 };
 
@@ -93,13 +90,8 @@ pub(crate) async fn check(config: PostgresConfig, cx: Context) -> Result<Report>
         )));
     }
     let tls = config.tls()?;
-    let encryption = match tls {
-        Tls::Verify => "encrypted, certificate verified",
-        Tls::VerifyCa => "encrypted, certificate verified but not its host name",
-        Tls::Require => "encrypted, certificate not verified",
-        Tls::Disable => "not encrypted",
-    };
-    if matches!(tls, Tls::Require | Tls::VerifyCa) || (tls == Tls::Disable && !config.is_local()) {
+    let encryption = tls.describe();
+    if tls.is_exposed(config.is_local()) {
         findings.push(Finding::warning(format!("the connection to {} is {encryption}", config.place())));
     }
     Ok(Report {
@@ -123,9 +115,11 @@ async fn open(config: &PostgresConfig, cx: &Context) -> Result<(tokio_postgres::
     if let Some(database) = config.database() {
         driver.dbname(database);
     }
-    let socket = Socket::open(&config.host, config.port, cx.idle_max())
-        .await
-        .map_err(|error| unreachable(&error.to_string(), "connect to", &place))?;
+    let socket = match config.host.starts_with('/') {
+        true => syncline_net::unix(&Path::new(&config.host).join(format!(".s.PGSQL.{}", config.port))).await,
+        false => syncline_net::tcp(&config.host, config.port, cx.idle_max()).await,
+    };
+    let socket = socket.map_err(|error| unreachable(&error.to_string(), "connect to", &place))?;
     let tap = Tap::default();
     if tls == Tls::Disable {
         driver.ssl_mode(SslMode::Disable);
@@ -143,7 +137,7 @@ fn encryption(
     config: &PostgresConfig,
     tls: Tls,
 ) -> Result<impl TlsConnect<Socket, Stream: Send, Future: Send> + use<>> {
-    let mut make = MakeRustlsConnect::new(tls_config(config, tls)?);
+    let mut make = MakeRustlsConnect::new(client_config(tls, &config.certificates(), &config.place())?);
     let made = <MakeRustlsConnect as MakeTlsConnect<Socket>>::make_tls_connect(&mut make, &config.host);
     made.map_err(|error| {
         Error::new(&codes::TLS_FAILED, "set up encryption to", config.place()).because(error)

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
-use syncline_types::{Error, Result, codes};
+use syncline_net::{Certificates, Tls, is_this_machine};
+use syncline_types::Result;
 
 /// Options of a `postgres://` connection. The names that libpq has for the same thing are understood.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -64,20 +65,6 @@ pub struct PostgresConfig {
     pub connect_timeout: u64,
 }
 
-/// How a connection is encrypted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Tls {
-    /// Encrypted; the certificate must be valid and for this host.
-    Verify,
-    /// Encrypted; the certificate must be valid, for whatever host.
-    VerifyCa,
-    /// Encrypted; any certificate will do.
-    Require,
-    /// Not encrypted.
-    Disable,
-}
-
 fn localhost() -> String {
     "localhost".into()
 }
@@ -101,9 +88,7 @@ fn default_connect_seconds() -> u64 {
 impl PostgresConfig {
     /// Whether the server can only be this machine.
     pub(crate) fn is_local(&self) -> bool {
-        self.host.starts_with('/')
-            || self.host == "localhost"
-            || self.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        is_this_machine(&self.host)
     }
 
     /// How the connection is to be encrypted.
@@ -111,34 +96,15 @@ impl PostgresConfig {
     /// # Errors
     /// When `tls` and `sslmode` contradict, or `sslmode` may fall back to plain text.
     pub(crate) fn tls(&self) -> Result<Tls> {
-        let by_libpq = match self.sslmode.as_deref() {
-            None => None,
-            Some("disable") => Some(Tls::Disable),
-            Some("require") => Some(Tls::Require),
-            Some("verify-ca") => Some(Tls::VerifyCa),
-            Some("verify-full") => Some(Tls::Verify),
-            // On this machine it makes no difference that they may fall back to plain text.
-            Some("prefer" | "allow") if self.is_local() => Some(Tls::Disable),
-            Some(mode @ ("prefer" | "allow")) => {
-                return Err(Error::new(&codes::BAD_VALUE, "use option", format!("`sslmode={mode}`"))
-                    .because("it may fall back to plain text without a word")
-                    .hint("Write sslmode=verify-full, or tls=disable if plain text is meant"));
-            }
-            Some(mode) => {
-                return Err(Error::new(&codes::BAD_VALUE, "use option", format!("`sslmode={mode}`"))
-                    .because("there is no such mode")
-                    .hint("It is one of disable, require, verify-ca and verify-full"));
-            }
-        };
-        match (self.tls, by_libpq) {
-            (Some(tls), Some(other)) if tls != other => {
-                Err(Error::new(&codes::BAD_VALUE, "use options", "`tls` and `sslmode`")
-                    .because("they say different things")
-                    .hint("Leave one of them out"))
-            }
-            (Some(tls), _) | (None, Some(tls)) => Ok(tls),
-            (None, None) if self.is_local() => Ok(Tls::Disable),
-            (None, None) => Ok(Tls::Verify),
+        Tls::agreed(self.tls, &[("sslmode", self.sslmode.as_deref())], self.is_local())
+    }
+
+    /// Whom to trust, and as whom to show ourselves.
+    pub(crate) fn certificates(&self) -> Certificates<'_> {
+        Certificates {
+            ca: self.tls_ca.as_deref().or(self.sslrootcert.as_deref()),
+            cert: self.tls_cert.as_deref().or(self.sslcert.as_deref()),
+            key: self.tls_key.as_deref().or(self.sslkey.as_deref()),
         }
     }
 
@@ -150,37 +116,5 @@ impl PostgresConfig {
     /// Host, port and database, for messages.
     pub(crate) fn place(&self) -> String {
         format!("{}:{}/{}", self.host, self.port, self.database().unwrap_or_default())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(json: &str) -> PostgresConfig {
-        serde_json::from_str(json).unwrap()
-    }
-
-    #[test]
-    fn encryption_is_verified_unless_said_otherwise() {
-        for (json, expected) in [
-            (r#"{"host": "db.example"}"#, Tls::Verify),
-            (r#"{"host": "127.0.0.1"}"#, Tls::Disable),
-            (r#"{"host": "/var/run/postgresql"}"#, Tls::Disable),
-            (r#"{"host": "127.0.0.1", "tls": "verify"}"#, Tls::Verify),
-            (r#"{"host": "db.example", "sslmode": "require"}"#, Tls::Require),
-            (r#"{"host": "db.example", "sslmode": "verify-full", "tls": "verify"}"#, Tls::Verify),
-            (r#"{"host": "db.example", "sslmode": "disable"}"#, Tls::Disable),
-            (r#"{"host": "localhost", "sslmode": "prefer"}"#, Tls::Disable),
-        ] {
-            assert_eq!(config(json).tls().unwrap(), expected, "{json}");
-        }
-        for json in [
-            r#"{"host": "db.example", "sslmode": "prefer"}"#,
-            r#"{"host": "db.example", "sslmode": "nonsense"}"#,
-            r#"{"host": "db.example", "sslmode": "require", "tls": "verify"}"#,
-        ] {
-            assert_eq!(config(json).tls().unwrap_err().code(), &codes::BAD_VALUE, "{json}");
-        }
     }
 }

@@ -24,7 +24,7 @@ use syncline_connect::{
 };
 use syncline_types::Result;
 
-pub use config::{PostgresConfig, Tls};
+pub use config::PostgresConfig;
 
 /// The connector.
 #[derive(Debug)]

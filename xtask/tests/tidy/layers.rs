@@ -8,6 +8,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("syncline-types", &[]),
     ("syncline-connect", &["syncline-types"]),
     ("syncline-format", &["syncline-types"]),
+    ("syncline-net", &["syncline-types"]),
     ("syncline-steps", &["syncline-types", "syncline-connect"]),
     ("syncline-sql", &["syncline-types", "syncline-connect"]),
     ("syncline-state", &["syncline-types", "syncline-connect"]),
@@ -36,7 +37,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// What every connector may use.
-const OF_CONNECTORS: &[&str] = &["syncline-types", "syncline-connect", "syncline-sql", "syncline-format"];
+const OF_CONNECTORS: &[&str] =
+    &["syncline-types", "syncline-connect", "syncline-sql", "syncline-format", "syncline-net"];
 
 /// For tests: a dev-dependency of anybody, and no other kind unless the table says so.
 const TESTKIT: &str = "syncline-testkit";
@@ -129,7 +131,7 @@ mod tests {
             ("syncline-engine", "syncline-postgres", Kind::Normal, "only `syncline-connectors` names"),
             ("syncline", "syncline-sqlite", Kind::Dev, "only `syncline-connectors` names"),
             ("syncline-postgres", "syncline-sqlite", Kind::Dev, "never depends on another"),
-            ("syncline-postgres", "syncline-engine", Kind::Normal, "syncline-sql, syncline-format only"),
+            ("syncline-postgres", "syncline-engine", Kind::Normal, "syncline-format, syncline-net only"),
             ("syncline-engine", "syncline-testkit", Kind::Normal, "dev-dependency only"),
             ("syncline-engine", "syncline-testkit", Kind::Build, "dev-dependency only"),
         ] {

@@ -9,17 +9,17 @@ use mysql_common::{
     scramble::{scramble_native, scramble_sha256},
 };
 use secrecy::ExposeSecret;
+use syncline_net::{Tls, client_config};
 use syncline_types::{Error, Result, codes};
 
 use super::{
     packet::{self, Greeting},
     public_key::seal,
     server::Server,
-    tls::tls_config,
     wire::Wire,
 };
 use crate::{
-    config::{MysqlConfig, Tls},
+    config::MysqlConfig,
     error::{from_io, from_server},
 };
 
@@ -93,11 +93,12 @@ async fn encrypt(mut wire: Wire, config: &MysqlConfig, greeting: &Greeting) -> R
     let mut request = vec![];
     SslRequest::new(capabilities() | Flag::CLIENT_SSL, ROW_BYTES_MAX, COLLATION).serialize(&mut request);
     wire.send(&[&request]).await.map_err(|error| from_io(&error, "connect to", &place))?;
-    let settings = tls_config(config, tls)?;
+    let settings = client_config(tls, &config.certificates(), &place)?;
     let (socket, sequence) =
         wire.into_socket().ok_or_else(|| refused(&"the server spoke before the encryption was agreed on"))?;
-    let socket = socket.encrypt(settings, &config.host).await.map_err(|error| refused(&error))?;
-    Ok(Wire::go_on(socket, sequence))
+    let stream =
+        syncline_net::encrypt(socket, settings, &config.host).await.map_err(|error| refused(&error))?;
+    Ok(Wire::go_on(stream, sequence))
 }
 
 /// A login under way.
@@ -142,8 +143,7 @@ impl Login<'_> {
         let attributes =
             [("program_name", self.config.application_name.as_str()), ("_client_name", "syncline")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let encrypted = matches!(self.config.tls()?, Tls::Verify | Tls::VerifyCa | Tls::Require)
-            && self.config.unix_socket().is_none();
+        let encrypted = self.config.tls()? != Tls::Disable && self.config.unix_socket().is_none();
         let flags = if encrypted { capabilities() | Flag::CLIENT_SSL } else { capabilities() };
         let response = HandshakeResponse::new(
             Some(scramble),

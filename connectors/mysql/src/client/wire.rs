@@ -12,9 +12,8 @@ use std::{
 };
 
 use bytes::BufMut;
+use syncline_net::{Socket, Stream};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
-
-use super::socket::Socket;
 
 const HEADER_BYTES: usize = 4;
 /// A payload of this length is continued.
@@ -30,7 +29,7 @@ pub(crate) const PAYLOAD_BYTES_MAX: usize = (1 << 30) + (64 << 10);
 
 /// A connection as packets.
 pub(crate) struct Wire {
-    socket: Socket,
+    stream: Stream,
     bytes: Vec<u8>,
     start: usize,
     end: usize,
@@ -62,23 +61,27 @@ pub(crate) enum Front {
 }
 
 impl Wire {
-    pub(super) fn new(socket: Socket) -> Self {
+    pub(super) fn new(stream: Stream) -> Self {
         let bytes = vec![0; ROOM_BYTES_SHORT];
-        Wire { socket, bytes, start: 0, end: 0, large: None, sequence: 0, out: vec![] }
+        Wire { stream, bytes, start: 0, end: 0, large: None, sequence: 0, out: vec![] }
     }
 
-    /// The same conversation over another socket. `None` when the other side has said something
-    /// that nobody has looked at: it would be taken for a part of the new one.
+    /// To go on with the same conversation over an encrypted stream. `None` when it is encrypted
+    /// already, or the other side has said something that nobody has looked at: it would be taken
+    /// for a part of what is encrypted.
     pub(super) fn into_socket(self) -> Option<(Socket, u8)> {
-        (self.start == self.end).then_some((self.socket, self.sequence))
+        match self.stream {
+            Stream::Left(socket) if self.start == self.end => Some((socket, self.sequence)),
+            _ => None,
+        }
     }
 
-    pub(super) fn go_on(socket: Socket, sequence: u8) -> Self {
-        Wire { sequence, ..Wire::new(socket) }
+    pub(super) fn go_on(stream: Stream, sequence: u8) -> Self {
+        Wire { sequence, ..Wire::new(stream) }
     }
 
     pub(super) fn is_private(&self) -> bool {
-        self.socket.is_private()
+        syncline_net::is_private(&self.stream)
     }
 
     /// Room for rows, or for short answers only.
@@ -162,7 +165,7 @@ impl Wire {
         }
         self.compact();
         let room = &mut self.bytes[self.end..];
-        let count = self.socket.read(room).await?;
+        let count = self.stream.read(room).await?;
         if count == 0 {
             return Err(ended());
         }
@@ -174,7 +177,7 @@ impl Wire {
         let Some(large) = &mut self.large else { return Ok(()) };
         if large.missing > 0 {
             let mut part = (&mut large.payload).limit(large.missing);
-            let count = self.socket.read_buf(&mut part).await?;
+            let count = self.stream.read_buf(&mut part).await?;
             if count == 0 {
                 return Err(ended());
             }
@@ -186,7 +189,7 @@ impl Wire {
         // The header of the next part, and as much of it as came along.
         while self.end - self.start < HEADER_BYTES {
             self.compact();
-            let count = self.socket.read(&mut self.bytes[self.end..]).await?;
+            let count = self.stream.read(&mut self.bytes[self.end..]).await?;
             if count == 0 {
                 return Err(ended());
             }
@@ -270,7 +273,7 @@ impl Wire {
     /// Says good-bye as far as that goes without waiting: a server logs connections that just end.
     pub(super) fn leave(&mut self, quit: u8) {
         let mut task = Context::from_waker(Waker::noop());
-        let mut socket = Pin::new(&mut self.socket);
+        let mut socket = Pin::new(&mut self.stream);
         if socket.as_mut().poll_write(&mut task, &[1, 0, 0, 0, quit]).is_ready() {
             // What does not go now does not go.
             let _ = socket.poll_flush(&mut task);
@@ -287,8 +290,8 @@ impl Wire {
     }
 
     async fn flush(&mut self) -> io::Result<()> {
-        let result = match self.socket.write_all(&self.out).await {
-            Ok(()) => self.socket.flush().await,
+        let result = match self.stream.write_all(&self.out).await {
+            Ok(()) => self.stream.flush().await,
             failed => failed,
         };
         self.out.clear();
@@ -323,9 +326,13 @@ mod tests {
 
     use super::*;
 
+    fn plain(socket: UnixStream) -> Stream {
+        Stream::Left(Socket::Right(socket))
+    }
+
     fn pair() -> (Wire, Wire) {
         let (one, other) = UnixStream::pair().unwrap();
-        (Wire::new(Socket::Unix(one)), Wire::new(Socket::Unix(other)))
+        (Wire::new(plain(one)), Wire::new(plain(other)))
     }
 
     #[tokio::test]
@@ -407,10 +414,10 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let (one, other) = UnixStream::pair().unwrap();
-                let mut raw = Socket::Unix(one);
+                let mut raw = plain(one);
                 raw.write_all(&bytes).await.unwrap();
                 drop(raw);
-                let mut receiver = Wire::new(Socket::Unix(other));
+                let mut receiver = Wire::new(plain(other));
                 while receiver.receive(1_000).await.is_ok() {}
             });
         }

@@ -1,4 +1,4 @@
-//! How a connection is encrypted, and whom it trusts.
+//! Whom a connection trusts, and as whom it shows itself.
 
 use std::{fs::File, io::BufReader, path::Path, sync::Arc};
 
@@ -13,59 +13,63 @@ use rustls::{
 };
 use syncline_types::{Error, Result, codes};
 
-use crate::config::{MysqlConfig, Tls};
+use crate::Tls;
 
-pub(super) fn tls_config(config: &MysqlConfig, tls: Tls) -> Result<ClientConfig> {
+/// Files with certificates and keys, each PEM.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Certificates<'a> {
+    /// The authorities to trust, in place of the system's.
+    pub ca: Option<&'a Path>,
+    /// The client's own certificate.
+    pub cert: Option<&'a Path>,
+    /// The key of the client's own certificate.
+    pub key: Option<&'a Path>,
+}
+
+/// How to encrypt a connection to `place` (host and port, for messages).
+///
+/// # Errors
+/// When a file cannot be read or has nothing in it that is needed, when the system has no
+/// authorities, or when only one of certificate and key is given.
+pub fn client_config(tls: Tls, files: &Certificates<'_>, place: &str) -> Result<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
-    let failed = |error: rustls::Error| {
-        Error::new(&codes::TLS_FAILED, "set up encryption to", config.place()).because(error)
+    let failed = |reason: &dyn std::fmt::Display| {
+        Error::new(&codes::TLS_FAILED, "set up encryption to", place).because(reason)
     };
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(failed)?;
+        .map_err(|error| failed(&error))?;
     let builder = match tls {
-        Tls::Verify => builder.with_root_certificates(roots(config)?),
-        Tls::VerifyCa | Tls::Require | Tls::Disable => {
-            let chain = match tls {
-                Tls::VerifyCa => Some(
-                    WebPkiServerVerifier::builder_with_provider(
-                        Arc::new(roots(config)?),
-                        Arc::clone(&provider),
-                    )
-                    .build()
-                    .map_err(|error| {
-                        Error::new(&codes::TLS_FAILED, "set up encryption to", config.place()).because(error)
-                    })?,
-                ),
-                _ => None,
-            };
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(Lenient { provider, chain }))
+        Tls::Verify => builder.with_root_certificates(roots(files.ca)?),
+        Tls::VerifyCa => {
+            let roots = Arc::new(roots(files.ca)?);
+            let chain = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
+                .build()
+                .map_err(|error| failed(&error))?;
+            let lenient = Lenient { provider, chain: Some(chain) };
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(lenient))
+        }
+        Tls::Require | Tls::Disable => {
+            let lenient = Lenient { provider, chain: None };
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(lenient))
         }
     };
-    let (cert, key) = (first(&config.tls_cert, &config.ssl_cert), first(&config.tls_key, &config.ssl_key));
-    match (cert, key) {
+    match (files.cert, files.key) {
         (Some(cert), Some(key)) => {
-            builder.with_client_auth_cert(certificates(cert)?, private_key(key)?).map_err(failed)
+            builder.with_client_auth_cert(read(cert)?, private_key(key)?).map_err(|error| failed(&error))
         }
         (None, None) => Ok(builder.with_no_client_auth()),
-        _ => Err(Error::new(&codes::BAD_VALUE, "use a client certificate for", config.place())
+        _ => Err(Error::new(&codes::BAD_VALUE, "use a client certificate for", place)
             .because("only one of tls_cert and tls_key is given")
             .hint("Give both")),
     }
 }
 
-fn first<'a>(
-    ours: &'a Option<std::path::PathBuf>,
-    driver: &'a Option<std::path::PathBuf>,
-) -> Option<&'a Path> {
-    ours.as_deref().or(driver.as_deref())
-}
-
 /// The authorities to trust: those of a file, or the system's.
-fn roots(config: &MysqlConfig) -> Result<RootCertStore> {
+fn roots(file: Option<&Path>) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
-    if let Some(file) = first(&config.tls_ca, &config.ssl_ca) {
-        for certificate in certificates(file)? {
+    if let Some(file) = file {
+        for certificate in read(file)? {
             roots.add(certificate).map_err(|error| unusable(file, &error))?;
         }
         return Ok(roots);
@@ -80,7 +84,7 @@ fn roots(config: &MysqlConfig) -> Result<RootCertStore> {
     Ok(roots)
 }
 
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
+fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let mut reader = BufReader::new(File::open(file).map_err(|error| unusable(file, &error))?);
     let all: Vec<_> = CertificateDer::pem_reader_iter(&mut reader)
         .collect::<std::result::Result<_, _>>()
