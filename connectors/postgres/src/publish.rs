@@ -297,7 +297,9 @@ impl Publication<'_> {
         if matches!(way, Way::Merge | Way::InPlaceByKey | Way::Update) {
             self.build_key(key, false).await?;
         }
-        self.client.run_long(&format!("ANALYZE {staging}"), "take statistics of", self.name).await?;
+        // Rows are found by the key alone, so of it alone the server need know anything.
+        let of_key = if key.is_empty() { String::new() } else { format!(" ({})", Postgres.list(key)) };
+        self.client.run_long(&format!("ANALYZE {staging}{of_key}"), "take statistics of", self.name).await?;
         self.begin().await?;
         // Texts may be equal by a collation and still differ.
         let by_value = |column: &Column| {
@@ -380,13 +382,19 @@ impl Publication<'_> {
             .collect()
     }
 
-    /// Plans on a table that was never analysed can be bad. Not being allowed to is no failure.
+    /// Plans on a table that was never analysed, or that has become another one since, can be bad. What
+    /// comes by and by the server notices itself. Not being allowed to is no failure.
     async fn analyze(&self) -> Result<()> {
-        match self
-            .client
-            .run_long(&format!("ANALYZE {}", self.table()), "take statistics of", self.name)
-            .await
-        {
+        let table = self.table();
+        let sql = format!(
+            "SELECT 1 FROM pg_class WHERE oid = {}::regclass AND reltuples > 0 \
+             AND pg_relation_size(oid) < 2 * relpages::bigint * current_setting('block_size')::bigint",
+            quote_text(&table)
+        );
+        if self.client.text(&sql, "look for statistics of", self.name).await?.is_some() {
+            return Ok(());
+        }
+        match self.client.run_long(&format!("ANALYZE {table}"), "take statistics of", self.name).await {
             Err(error) if error.kind() == ErrorKind::Permission => Ok(()),
             done => done,
         }

@@ -15,4 +15,4 @@ pub use publish::{
     changing, count_changed, delete_staged, delete_vanished, insert_missing, insert_select, merge,
     update_changed,
 };
-pub use range::{key_range_condition, key_tuple, order_by, predicate_condition};
+pub use range::{cut_condition, key_range_condition, key_tuple, order_by, predicate_condition};

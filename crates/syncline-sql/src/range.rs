@@ -1,5 +1,6 @@
 //! Key ranges and conditions as SQL.
 
+use syncline_connect::{Read, SplitOrder};
 use syncline_types::{KeyRange, Predicate, TableSchema};
 
 use crate::Dialect;
@@ -25,6 +26,20 @@ pub fn key_range_condition<D: Dialect>(
         }
     }
     Some(if parts.is_empty() { "true".to_owned() } else { parts.join(" AND ") })
+}
+
+/// The condition by which rows are counted where a stream is cut: those that the filter leaves out by
+/// the key alone are passed over, as all those that an incremental run has read by its key. `None`
+/// when the filter names what the table does not have.
+pub fn cut_condition<D: Dialect>(dialect: &D, read: &Read, range: String) -> Option<String> {
+    let SplitOrder::Key(key) = &read.stream.order else { return Some(range) };
+    match read.filter.as_ref().and_then(|filter| filter.within(key)) {
+        Some(filter) => {
+            let filter = predicate_condition(dialect, &read.stream.schema, &filter)?;
+            Some(format!("{range} AND ({filter})"))
+        }
+        None => Some(range),
+    }
 }
 
 /// `"a"`, or `("a", "b")` for a composite key.

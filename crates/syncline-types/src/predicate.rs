@@ -71,4 +71,35 @@ impl Predicate {
             }
         }
     }
+
+    /// What it says by these columns alone: where this is not true, neither is the whole.
+    pub fn within(&self, columns: &[String]) -> Option<Predicate> {
+        match self {
+            Predicate::And(parts) => {
+                let mut parts: Vec<Predicate> =
+                    parts.iter().filter_map(|part| part.within(columns)).collect();
+                if parts.len() > 1 { Some(Predicate::And(parts)) } else { parts.pop() }
+            }
+            other => {
+                let all = other.columns().iter().all(|name| columns.iter().any(|column| column == name));
+                all.then(|| other.clone())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_by_some_columns_alone_is_found() {
+        let one = |column: &str| Predicate::IsNull { column: column.to_owned(), negated: true };
+        let key = ["a".to_owned(), "b".to_owned()];
+        let either = Predicate::Or(vec![one("a"), one("x")]);
+        let all = Predicate::And(vec![one("a"), Predicate::And(vec![one("x"), one("b")]), either.clone()]);
+        assert_eq!(all.within(&key), Some(Predicate::And(vec![one("a"), one("b")])));
+        assert_eq!(Predicate::And(vec![one("a"), one("x")]).within(&key), Some(one("a")));
+        assert_eq!(either.within(&key), None);
+    }
 }

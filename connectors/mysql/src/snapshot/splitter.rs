@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use syncline_connect::{Read, SplitOrder, Splitter};
-use syncline_sql::{Dialect, order_by};
+use syncline_sql::{Dialect, cut_condition, order_by};
 use syncline_types::{Column, Extent, KeyRange, LogicalType, Result, Split, SplitId, civil};
 
 use super::{garbled, read_sql::table_of};
@@ -56,12 +56,13 @@ impl KeySplitter {
         let columns: Option<Vec<&Column>> = key.iter().map(|name| schema.column(name)).collect();
         let columns = columns.ok_or_else(garbled)?;
         let range = KeyRange { after: after.cloned(), upto: None };
+        let behind = key_range(schema, key, &range).ok_or_else(garbled)?;
         let texts: Vec<String> = columns.iter().map(|column| as_text(column)).collect();
         let sql = format!(
             "SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT 1 OFFSET {}",
             texts.join(", "),
             table_of(&self.read),
-            key_range(schema, key, &range).ok_or_else(garbled)?,
+            cut_condition(&Mysql, &self.read, behind).ok_or_else(garbled)?,
             order_by(&Mysql, key),
             chunk - 1
         );

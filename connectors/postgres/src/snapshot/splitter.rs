@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use syncline_connect::{Read, Splitter};
-use syncline_sql::{Dialect, key_range_condition, order_by};
+use syncline_sql::{Dialect, cut_condition, key_range_condition, order_by};
 use syncline_types::{Extent, KeyRange, Result, Split, SplitId};
 
 use super::{Shared, garbled, key};
@@ -46,7 +46,8 @@ impl KeySplitter {
         let shared = &self.shared;
         let (schema, key) = (&self.read.stream.schema, key(&self.read)?);
         let range = KeyRange { after: after.cloned(), upto: None };
-        let condition = key_range_condition(&Postgres, schema, key, &range).ok_or_else(garbled)?;
+        let behind = key_range_condition(&Postgres, schema, key, &range).ok_or_else(garbled)?;
+        let condition = cut_condition(&Postgres, &self.read, behind).ok_or_else(garbled)?;
         // Named otherwise than the columns: ORDER BY would take the text of that name for the key.
         let texts: Vec<String> = key
             .iter()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, types::ValueRef};
 use syncline_connect::{Context, Read, SplitOrder, Splitter};
-use syncline_sql::quote_double;
+use syncline_sql::{cut_condition, quote_double};
 use syncline_types::{Error, Extent, KeyRange, LogicalType, Result, Split, SplitId, codes};
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     client::Database,
-    dialect::qualified,
+    dialect::{Sqlite, qualified},
     error::Explain,
     schema::{Key, has_null},
 };
@@ -153,7 +153,7 @@ impl Plan {
             "SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT 1 OFFSET {}",
             by.list(),
             qualified(&table.name),
-            by.condition(&KeyRange { after: after.cloned(), upto: None })?,
+            self.counted(by.condition(&KeyRange { after: after.cloned(), upto: None })?)?,
             by.order(),
             chunk - 1
         );
@@ -167,6 +167,11 @@ impl Plan {
         Ok(found.flatten())
     }
 
+    /// The condition for rows to be counted behind the last bound.
+    fn counted(&self, behind: String) -> Result<String> {
+        cut_condition(&Sqlite, &self.read, behind).ok_or_else(|| garbled(&self.read))
+    }
+
     fn number_bound(&self, connection: &Connection, after: Option<i64>, chunk: u64) -> Result<Option<i64>> {
         let table = table_of(connection, &self.database, &self.read)?;
         let rowid = table.rowid().ok_or_else(|| garbled(&self.read))?;
@@ -174,7 +179,7 @@ impl Plan {
             "SELECT {0} FROM {1} WHERE {2} ORDER BY {0} LIMIT 1 OFFSET {3}",
             quote_double(rowid),
             qualified(&table.name),
-            Numbers { after, upto: None }.condition(rowid),
+            self.counted(Numbers { after, upto: None }.condition(rowid))?,
             chunk - 1
         );
         connection
