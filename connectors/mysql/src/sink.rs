@@ -216,6 +216,11 @@ impl Sink for MysqlSink {
             Error::new(&codes::BROKEN_INVARIANT, "prepare table", &target.name)
                 .because("the plan is not ours")
         })?;
+        // Named first: what a process that is cut off here leaves behind is found by its run.
+        let prepared = self.shared.ours.save_mark(run, target.stream, names::StreamMark::Prepared);
+        let mut fence = self.fence(run, "prepare table").await?;
+        fence.keep(&prepared).await?;
+        fence.end().await?;
         let mut fence = self.fence(run, "prepare table").await?;
         let mut client = self.shared.connect().await?;
         match step {
@@ -223,7 +228,6 @@ impl Sink for MysqlSink {
             Step::AddColumn { column, sql } => add_column(&mut client, target, &column, &sql).await?,
             Step::Stage(statements) => self.stage(&mut client, run, target, &statements).await?,
         }
-        fence.keep(&self.shared.ours.save_mark(run, target.stream, names::StreamMark::Prepared)).await?;
         fence.end().await
     }
 

@@ -205,7 +205,8 @@ pub(crate) fn key_missing(target: &Target, there: Option<&TableSchema>) -> Optio
     };
     if target.key.is_empty() {
         return Some(
-            missing("there is no key by which to tell rows apart".into()).hint("Name it with --key COL,..."),
+            missing("there is no key by which to tell rows apart".into())
+                .hint("Name it with --key COL,... (key: [COL]), or use --write append"),
         );
     }
     let there = there?;

@@ -1,65 +1,9 @@
 //! Two ends of any kind, for what has to come out the same whichever stand on either side.
 
-use syncline_testkit::{
-    process::Program,
-    servers::{
-        left_out,
-        postgres::{Database, shared},
-    },
-};
+use syncline_testkit::process::Program;
 
-use crate::{
-    desk::{Desk, Ran},
-    lite::Lite,
-    tables,
-};
-
-/// A database of one kind or the other.
-pub(crate) enum End {
-    Postgres(Database),
-    Sqlite(Lite),
-}
-
-impl End {
-    /// A fresh one; SQLite's file is in the desk's folder.
-    fn fresh(kind: &str, desk: &Desk, name: &str) -> Self {
-        match kind {
-            "postgres" => End::Postgres(shared().database(&shared().create_database())),
-            _ => End::Sqlite(Lite::at(desk.path().join(name))),
-        }
-    }
-
-    pub(crate) fn url(&self) -> String {
-        match self {
-            End::Postgres(database) => database.url().to_owned(),
-            End::Sqlite(file) => file.url(),
-        }
-    }
-
-    /// Runs SQL that both kinds understand. Rows come one a line, columns parted by `|`.
-    pub(crate) fn sql(&self, sql: &str) -> String {
-        match self {
-            End::Postgres(database) => database.sql(sql),
-            End::Sqlite(file) => file.sql(sql),
-        }
-    }
-
-    pub(crate) fn nothing_left(&self) {
-        match self {
-            End::Postgres(database) => tables::nothing_left(database),
-            End::Sqlite(file) => file.nothing_left(),
-        }
-    }
-
-    /// Whether there is such a table.
-    pub(crate) fn has(&self, table: &str) -> bool {
-        let catalog = match self {
-            End::Postgres(_) => "pg_class WHERE relkind = 'r' AND relname",
-            End::Sqlite(_) => "sqlite_schema WHERE name",
-        };
-        self.sql(&format!("SELECT count(*) FROM {catalog} = '{table}'")) == "1"
-    }
-}
+use crate::desk::{Desk, Ran};
+pub(crate) use crate::end::End;
 
 /// A source, a target, and where the program is run between them.
 pub(crate) struct Ends {
@@ -70,7 +14,7 @@ pub(crate) struct Ends {
     pub(crate) what: String,
 }
 
-/// All pairs.
+/// All pairs of PostgreSQL and SQLite.
 pub(crate) const ALL: [(&str, &str); 4] =
     [("postgres", "postgres"), ("postgres", "sqlite"), ("sqlite", "postgres"), ("sqlite", "sqlite")];
 
@@ -78,15 +22,45 @@ pub(crate) const ALL: [(&str, &str); 4] =
 pub(crate) const WITH_SQLITE: [(&str, &str); 3] =
     [("postgres", "sqlite"), ("sqlite", "postgres"), ("sqlite", "sqlite")];
 
+/// Those, and pairs in which MySQL and MariaDB each are a source and a target.
+pub(crate) const WITH_MYSQL: [(&str, &str); 9] = [
+    ("postgres", "postgres"),
+    ("postgres", "sqlite"),
+    ("sqlite", "postgres"),
+    ("sqlite", "sqlite"),
+    ("mysql", "postgres"),
+    ("postgres", "mysql"),
+    ("sqlite", "mysql"),
+    ("mysql", "mariadb"),
+    ("mariadb", "mysql"),
+];
+
+/// Those pairs in which a text can be in a key: MySQL's have a length, and SQLite's have none.
+pub(crate) fn with_text_keys() -> impl Iterator<Item = (&'static str, &'static str)> {
+    WITH_MYSQL.into_iter().filter(|kinds| *kinds != ("sqlite", "mysql"))
+}
+
+/// Pairs with files of each format at one end, and each kind of database at the other.
+pub(crate) const WITH_FILES: [(&str, &str); 6] = [
+    ("sqlite", "csv"),
+    ("mysql", "parquet"),
+    ("postgres", "jsonl"),
+    ("csv", "mariadb"),
+    ("parquet", "postgres"),
+    ("jsonl", "csv"),
+];
+
 impl Ends {
-    /// Fresh ones; `None` if the tester does without PostgreSQL and it is needed.
+    /// Fresh ones; `None` if the tester does without a server that is needed.
     pub(crate) fn new((from, to): (&str, &str)) -> Option<Self> {
-        if [from, to].contains(&"postgres") && left_out("postgres") {
-            return None;
-        }
         let desk = Desk::new();
-        let (source, target) = (End::fresh(from, &desk, "source.db"), End::fresh(to, &desk, "target.db"));
+        let (source, target) = (End::fresh(from, &desk, "source")?, End::fresh(to, &desk, "target")?);
         Some(Ends { from: source, to: target, desk, what: format!("{from} -> {to}") })
+    }
+
+    /// The type of a text in a key at both ends.
+    pub(crate) fn key_text(&self) -> &'static str {
+        if self.from.is_mysql() || self.to.is_mysql() { "varchar(20)" } else { "text" }
     }
 
     /// The arguments of a command that takes FROM TO.

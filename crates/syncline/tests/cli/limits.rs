@@ -103,6 +103,7 @@ fn fill(ends: &Ends, bytes: usize, rows: usize) {
             ));
         }
         End::Sqlite(file) => fill_file(file, bytes, rows),
+        End::Mysql(_) | End::Files(_) => unreachable!("not asked for"),
     }
 }
 

@@ -4,6 +4,7 @@
 //! the tables, and what is left behind.
 
 mod desk;
+mod end;
 mod ends;
 mod lite;
 mod tables;

@@ -34,6 +34,7 @@ fn a_plan_changes_nothing_at_either_end_nor_in_the_state() {
             let look = || match &ends.to {
                 End::Postgres(database) => vec![content(database)],
                 End::Sqlite(file) => file.content().unwrap_or_default(),
+                End::Mysql(_) | End::Files(_) => unreachable!("not asked for"),
             };
             let (before, folder) = (look(), files(&ends.desk));
             for command in [["plan", "--parallel", "2"], ["copy", "--dry-run", "--allow-empty"]] {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use syncline_testkit::{process::Finished, seed::Seed};
 
-use crate::ends::{ALL, Ends};
+use crate::ends::{Ends, WITH_MYSQL};
 
 /// Runs that are killed, for each pair and way to write.
-const KILLS: u32 = 6;
+const KILLS: u32 = 4;
 /// Slow enough that most moments are in the middle of moving rows.
 const LIMIT: &str = "10000/s";
 const LOOKBACK: i64 = 30;
@@ -73,12 +73,12 @@ impl Scene {
     fn run_to_the_end(&self, mut life: impl FnMut(&Self) -> Finished) -> u32 {
         for killed in 0.. {
             let life = life(self);
-            let ended = !life.was_killed();
-            self.ends.desk.hear(life);
-            if ended {
+            if !life.was_killed() {
+                self.ends.desk.read(life).done();
                 self.ends.same("SELECT id, n, v FROM t ORDER BY id, n, v");
                 return killed;
             }
+            self.ends.desk.hear(life);
         }
         unreachable!("the loop has no end of its own")
     }
@@ -87,11 +87,12 @@ impl Scene {
 fn survive(write: &'static str, keyed: bool) {
     let seed = Seed::from_env();
     let mut rng = seed.rng();
-    for kinds in ALL {
+    // Files keep no key that would keep a row out which is added twice.
+    for kinds in WITH_MYSQL.into_iter().chain([("mysql", "csv")]) {
         let Some(ends) = Ends::new(kinds) else { return };
         let key = if keyed { " PRIMARY KEY" } else { "" };
         ends.from.sql(&format!("CREATE TABLE t (id bigint{key}, n bigint, v text)"));
-        if keyed && write == "append" {
+        if keyed && write == "append" && kinds.1 != "csv" {
             // A row that is added twice is taken, and seen.
             ends.to.sql("CREATE TABLE t (id bigint, n bigint, v text)");
         }

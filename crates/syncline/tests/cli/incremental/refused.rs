@@ -1,6 +1,9 @@
 //! What cannot be read by what has come.
 
-use crate::ends::Ends;
+use crate::{
+    desk::{Desk, sum},
+    ends::{End, Ends, WITH_FILES},
+};
 
 fn run(ends: &Ends, options: &[&str]) -> crate::desk::Ran {
     ends.run(&[&["--stream", "t", "--sync", "incremental"], options].concat())
@@ -63,4 +66,54 @@ fn a_masked_column_is_no_cursor() {
         ),
     );
     ends.desk.run(&["run", &file]).failed(2, "SYN-1004").names(&["`born`", "mask"]);
+}
+
+/// Files of strangers have no key, and their columns are what their values look like.
+#[test]
+fn of_files_of_strangers_what_has_come_is_added_and_no_key_is_guessed() {
+    let desk = Desk::new();
+    std::fs::create_dir(desk.path().join("in")).expect("the folder is ours");
+    let from = format!("file:{}", desk.path().join("in").display());
+    let kinds = ["postgres", "mysql", "mariadb", "sqlite", "parquet"];
+    let Some(ends) = kinds.iter().map(|kind| End::fresh(kind, &desk, "to")).collect::<Option<Vec<_>>>()
+    else {
+        return;
+    };
+    let run = |end: &End, options: &[&str]| {
+        let copy = ["copy", &from, &end.url(), "--stream", "in", "--sync", "incremental"];
+        desk.run(&[&copy[..], options].concat())
+    };
+    desk.file("in/a.csv", "n,v\n1,a\n2,b\n2,b\n");
+    for end in &ends {
+        run(end, &["--cursor", "n"]).failed(1, "SYN-3004").hints("--key").hints("--write append");
+        run(end, &["--cursor", "v"]).failed(2, "SYN-1004").names(&["`v`", "text"]);
+        assert_eq!(sum(&run(end, &["--cursor", "n", "--write", "append"]).done(), "rows"), 3);
+    }
+    desk.file("in/b.csv", "n,v\n2,c\n3,d\n");
+    for end in &ends {
+        for rows in [2, 0] {
+            assert_eq!(sum(&run(end, &["--cursor", "n", "--write", "append"]).done(), "rows"), rows);
+            assert_eq!(end.sql("SELECT n, v FROM \"in\" ORDER BY n, v"), "1|a\n2|b\n2|b\n2|c\n3|d");
+            end.nothing_left();
+        }
+    }
+}
+
+/// A folder keeps its format: rows of another one are not added to it.
+#[test]
+fn a_folder_of_another_format_or_key_is_not_added_to() {
+    for kinds in WITH_FILES.into_iter().filter(|(from, _)| ["sqlite", "mysql", "postgres"].contains(from)) {
+        let Some(ends) = Ends::new(kinds) else { return };
+        ends.from
+            .sql("CREATE TABLE t (id bigint PRIMARY KEY, n bigint NOT NULL); INSERT INTO t VALUES (1, 1)");
+        run(&ends, &["--cursor", "n", "--name", "p"]).done();
+        let key = run(&ends, &["--cursor", "n", "--name", "q", "--key", "n"]);
+        key.failed(1, "SYN-3004").names(&["(id)", "(n)"]).hints("--write overwrite");
+        let other = ends.to.url().replace(kinds.1, if kinds.1 == "csv" { "jsonl" } else { "csv" });
+        let options = ["--stream", "t", "--sync", "incremental", "--cursor", "n", "--name", "r"];
+        let from = ends.from.url();
+        let copy = [&["copy", &from, &other], &options[..]].concat();
+        ends.desk.run(&copy).failed(2, "SYN-1004").hints("--write overwrite");
+        assert_eq!(ends.to.sql("SELECT id, n FROM t"), "1|1", "{}", ends.what);
+    }
 }
