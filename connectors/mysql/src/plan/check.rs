@@ -143,6 +143,7 @@ pub(super) fn columns(target: &Target, seen: &Seen, shape: &Shape, plan: &mut Ta
     let Some(table) = seen.table.as_ref().filter(|_| !seen.new_shape(target)) else {
         for column in &target.schema.columns {
             let Some(made) = made(column) else { continue };
+            warn_of_text(target, column, plan);
             if let Some(note) = &made.note {
                 plan.findings.push(Finding::warning(format!("column `{}` of `{name}`: {note}", column.name)));
             }
@@ -197,6 +198,7 @@ pub(super) fn columns(target: &Target, seen: &Seen, shape: &Shape, plan: &mut Ta
                     )),
             );
         }
+        warn_of_text(target, column, plan);
         let target_type = made(column).map(|made| made.type_name.clone()).unwrap_or_default();
         plan.columns.push(column_plan(column, target_type, Some("added".to_owned())));
     }
@@ -208,6 +210,19 @@ pub(super) fn columns(target: &Target, seen: &Seen, shape: &Shape, plan: &mut Ta
                 .because("it may not be NULL, has no default, and the stream has no such column")
                 .hint("Give it a default, or add it with `set`"),
         );
+    }
+}
+
+/// A type that only its own system knows loses its meaning here. One of MySQL that this server lacks
+/// has a note of its own.
+fn warn_of_text(target: &Target, column: &Column, plan: &mut TargetPlan) {
+    if column.logical == LogicalType::Opaque && target.schema.dialect != NAME {
+        plan.findings.push(Finding::warning(format!(
+            "column `{}` of `{}`: MySQL has nothing like {}, so it is kept as the text that its source writes",
+            column.name,
+            target.name,
+            column.native.as_deref().unwrap_or("its type")
+        )));
     }
 }
 

@@ -1,12 +1,15 @@
 //! Publishing: what is kept, what waits, and that a crash at any step leaves one of the two states.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use syncline_connect::{Marking, Replace, Target, WriteMode};
 use syncline_testkit::servers::mysql::{Mysql, Options, Product};
 use syncline_types::{LogicalType as L, codes};
 
-use crate::rig::{Rig, Run, copy, products, rigs, rows, schema, target};
+use crate::rig::{Rig, Run, copy, products, rigs, rows, run_ref, schema, target};
 
 /// A target whose user has said that its rows may go.
 fn whole() -> Target {
@@ -221,5 +224,21 @@ async fn staging_that_was_half_made_is_made_again() {
         run.end().await;
         assert_eq!(rig.query("SELECT * FROM t"), ["1\t1"]);
         assert!(rig.leftovers().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn staging_that_was_cut_off_while_it_was_made_is_cleared_away() {
+    for rig in rigs() {
+        let sink = rig.sink().await;
+        let epoch = sink.lock("p", 0).await.unwrap();
+        let run = Run { sink, run: run_ref(&rig.run_id("r1"), epoch), target: Arc::new(whole()) };
+        // Its last statement fails, which leaves what a process leaves that ends there.
+        let mut action = run.plan().await.before.pop().unwrap();
+        action.statement = action.statement.replace("\"]}", "\", \"NO STATEMENT\"]}");
+        run.sink.apply(&run.run, &run.target, &action).await.unwrap_err();
+        assert_eq!(rig.leftovers().len(), 1);
+        run.sink.close("p").await.unwrap();
+        assert!(rig.leftovers().is_empty(), "{:?}", rig.leftovers());
     }
 }

@@ -188,6 +188,9 @@ fn from_postgres_and_back(product: Product) {
             declared,
             stays().map(|(id, stay)| (id, stay.map(|(kept, _)| in_form(declared, &kept)))),
         );
+        // What only PostgreSQL knows is a text to both.
+        let as_text = case.sqlite.warned.filter(|words| words.contains("as the text that its source"));
+        there.warned.extend(as_text.map(|words| (case.name.to_owned(), words.to_owned())));
         let back_type = match (case.mysql.back, product) {
             // MariaDB keeps the text.
             ("jsonb", Mariadb) => "json",
