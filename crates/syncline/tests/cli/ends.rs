@@ -35,6 +35,10 @@ pub(crate) const WITH_MYSQL: [(&str, &str); 9] = [
     ("mariadb", "mysql"),
 ];
 
+/// Pairs in which each kind of database is a target once, for what the source has no part in.
+pub(crate) const EACH_TARGET: [(&str, &str); 4] =
+    [("sqlite", "postgres"), ("postgres", "sqlite"), ("postgres", "mysql"), ("mysql", "mariadb")];
+
 /// Those pairs in which a text can be in a key: MySQL's have a length, and SQLite's have none.
 pub(crate) fn with_text_keys() -> impl Iterator<Item = (&'static str, &'static str)> {
     WITH_MYSQL.into_iter().filter(|kinds| *kinds != ("sqlite", "mysql"))

@@ -7,7 +7,7 @@ use syncline_testkit::{process::Finished, seed::Seed};
 use crate::ends::{Ends, WITH_MYSQL};
 
 /// Runs that are killed, for each pair and way to write.
-const KILLS: u32 = 4;
+const KILLS: u32 = 3;
 /// Slow enough that most moments are in the middle of moving rows.
 const LIMIT: &str = "10000/s";
 const LOOKBACK: i64 = 30;

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::{
     desk::sum,
-    ends::{Ends, WITH_FILES, WITH_MYSQL},
+    ends::{EACH_TARGET, Ends, WITH_FILES, WITH_MYSQL},
 };
 
 const TABLE: &str = "SELECT id, n FROM t ORDER BY id, n";
@@ -34,7 +34,7 @@ fn a_lost_state_is_no_lost_mark() {
 
 #[test]
 fn without_rows_at_the_target_everything_is_copied() {
-    for kinds in WITH_MYSQL {
+    for kinds in EACH_TARGET {
         let Some(ends) = with_rows(kinds) else { return };
         for (gone, rows) in [("DROP TABLE t", 50), ("DELETE FROM t", 51)] {
             ends.run(APPEND).done();
@@ -50,7 +50,7 @@ fn without_rows_at_the_target_everything_is_copied() {
 
 #[test]
 fn restart_goes_on_from_the_mark() {
-    for kinds in WITH_MYSQL.into_iter().chain(WITH_FILES) {
+    for kinds in EACH_TARGET {
         let Some(ends) = with_rows(kinds) else { return };
         ends.run(APPEND).done();
         ends.from.sql("INSERT INTO t VALUES (51, 51)");
