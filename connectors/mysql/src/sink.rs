@@ -6,6 +6,7 @@
 
 mod bookkeeping;
 mod fence;
+mod orphans;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -207,6 +208,7 @@ impl Sink for MysqlSink {
         let epoch = epoch.and_then(|epoch| epoch.parse().ok()).ok_or_else(|| {
             Error::new(&codes::BAD_BYTES, "take over pipeline", pipeline).because("the epoch is no number")
         })?;
+        orphans::end(&mut control.client, &self.shared.ours, pipeline).await?;
         control.locked = Some((pipeline.to_owned(), epoch));
         Ok(epoch)
     }
