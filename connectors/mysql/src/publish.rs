@@ -55,7 +55,7 @@ pub(crate) async fn finish(
     }
     let stage = publication.stage();
     let Some(staged) = find(&mut publication.client, &stage).await? else {
-        return publication.go_on(&seen).await;
+        return publication.go_on().await;
     };
     if target.write == WriteMode::Overwrite && seen.has_rows && !seen.ours && !target.overwrite_said {
         let reason = "rows that are not Syncline's have come into it since the run was planned";
@@ -68,6 +68,18 @@ pub(crate) async fn finish(
         Way::Rename | Way::InPlace => publication.in_place(&seen, &staged, Way::InPlace).await,
         way => publication.in_place(&seen, &staged, way).await,
     }
+}
+
+/// Whether a run's staging has become the table, though that may not be noted yet.
+pub(crate) async fn took_the_name(
+    client: &mut Client,
+    shared: &SinkShared,
+    run: &RunRef,
+    target: &Target,
+) -> Result<bool> {
+    let comment = made_comment(&run.run, target.stream);
+    Ok(exists(client, &shared.replaced(run, target)).await?
+        || find(client, &target.name).await?.is_some_and(|table| table.comment == comment))
 }
 
 struct Publication<'a> {
@@ -116,11 +128,8 @@ impl Publication<'_> {
     }
 
     /// Staging is gone: it has taken the name, and what comes after that is still to be done.
-    async fn go_on(&mut self, seen: &Seen) -> Result<Published> {
-        let replaced = self.replaced();
-        let took_the_name = exists(&mut self.client, &replaced).await?
-            || seen.table.as_ref().is_some_and(|table| table.comment == self.comment());
-        if !took_the_name {
+    async fn go_on(&mut self) -> Result<Published> {
+        if !took_the_name(&mut self.client, self.shared, self.run, self.target).await? {
             return Err(Error::new(&codes::STREAM_MISSING, PUBLISH, format!("`{}`", self.target.name))
                 .because("its staged rows are gone")
                 .hint("Begin again with --restart"));
@@ -161,6 +170,8 @@ impl Publication<'_> {
         self.analyze(&staging).await?;
         // Nobody begins a new epoch from here on until all is said.
         let fence = Fence::begin(self.shared, self.run, PUBLISH).await?;
+        // What an earlier publication of this run has replaced, if its rows came once more.
+        self.drop_replaced().await?;
         let sql = match &seen.table {
             Some(_) => format!("RENAME TABLE {table} TO {replaced}, {staging} TO {table}"),
             None => format!("RENAME TABLE {staging} TO {table}"),
@@ -337,6 +348,7 @@ const KEY: &str = "_syncline_key";
 /// Throws away what runs of a pipeline have staged, and their progress.
 pub(crate) async fn close(client: &mut Client, shared: &SinkShared, pipeline: &str) -> Result<()> {
     let operation = "clear away after pipeline";
+    remember(client, shared, pipeline).await?;
     for row in client.texts(&shared.ours.runs(pipeline), operation, pipeline).await? {
         let Some(Some(run)) = row.first() else { continue };
         let prefix = bookkeeping::stage_prefix(run);
@@ -353,4 +365,27 @@ pub(crate) async fn close(client: &mut Client, shared: &SinkShared, pipeline: &s
         }
     }
     client.run(&shared.ours.forget(pipeline), operation, pipeline).await.map(drop)
+}
+
+/// Lists tables that have got their names from runs which ended before they could list them.
+async fn remember(client: &mut Client, shared: &SinkShared, pipeline: &str) -> Result<()> {
+    let operation = "clear away after pipeline";
+    for row in client.texts(&shared.ours.prepared(pipeline), operation, pipeline).await? {
+        let [Some(run), Some(stream)] = row.as_slice() else { continue };
+        let Ok(stream) = stream.parse() else { continue };
+        let comment = made_comment(run, stream);
+        let prefix = bookkeeping::stage_prefix(run);
+        let sql = format!(
+            "SELECT table_schema, table_name FROM information_schema.tables \
+             WHERE table_comment = {} AND LEFT(table_name, CHAR_LENGTH({1})) <> {1}",
+            text_constant(&comment),
+            text_constant(&prefix)
+        );
+        for row in client.texts(&sql, operation, pipeline).await? {
+            if let [Some(database), Some(table)] = row.as_slice() {
+                client.run(&shared.ours.record_made(database, table, &comment), operation, pipeline).await?;
+            }
+        }
+    }
+    Ok(())
 }

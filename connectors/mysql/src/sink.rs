@@ -218,9 +218,11 @@ impl Sink for MysqlSink {
             Error::new(&codes::BROKEN_INVARIANT, "prepare table", &target.name)
                 .because("the plan is not ours")
         })?;
+        let before = self.shared.ours.stream_mark(run, target);
         // Named first: what a process that is cut off here leaves behind is found by its run.
         let prepared = self.shared.ours.save_mark(run, target.stream, names::StreamMark::Prepared);
         let mut fence = self.fence(run, "prepare table").await?;
+        let goes_on = fence.ask(&before).await?.is_some();
         fence.keep(&prepared).await?;
         fence.end().await?;
         let mut fence = self.fence(run, "prepare table").await?;
@@ -228,7 +230,12 @@ impl Sink for MysqlSink {
         match step {
             Step::Create(sql) => self.create(&mut client, &mut fence, run, target, &sql).await?,
             Step::AddColumn { column, sql } => add_column(&mut client, target, &column, &sql).await?,
-            Step::Stage(statements) => self.stage(&mut client, run, target, &statements).await?,
+            Step::Stage(statements) => {
+                // What has taken the table's name waits for nothing but to be said so.
+                if !(goes_on && publish::took_the_name(&mut client, &self.shared, run, target).await?) {
+                    self.stage(&mut client, run, target, &statements).await?;
+                }
+            }
         }
         fence.end().await
     }
@@ -280,6 +287,14 @@ impl Sink for MysqlSink {
         if exists(&mut client, &stage).await? {
             let sql = format!("TRUNCATE TABLE {}", self.shared.quoted(&stage));
             client.run_long(&sql, "begin again with", &name).await?;
+        } else if target.staged && publish::took_the_name(&mut client, &self.shared, run, target).await? {
+            // Its rows are to come once more, and wait as the first ones did.
+            let (stage, table) = (self.shared.quoted(&stage), self.shared.quoted(&target.name));
+            for sql in
+                [format!("CREATE TABLE {stage} LIKE {table}"), format!("ALTER TABLE {stage} ENGINE = InnoDB")]
+            {
+                client.run_long(&sql, "begin again with", &name).await?;
+            }
         }
         // Rows go first: progress without them would skip them.
         fence.keep(&self.shared.ours.forget_splits(run, target.stream)).await?;

@@ -102,8 +102,11 @@ pub(crate) async fn find(client: &mut Client, name: &StreamName) -> Result<Optio
 /// What a table that we make says of itself: the run that made it, and the stream's number in it. A
 /// table that somebody else makes under the same name says nothing.
 pub(crate) fn made_comment(run: &str, stream: u32) -> String {
-    format!("Made by Syncline, run {run} stream {stream}")
+    format!("{MADE_BY_RUN}{run}{OF_STREAM}{stream}")
 }
+
+const MADE_BY_RUN: &str = "Made by Syncline, run ";
+const OF_STREAM: &str = " stream ";
 
 /// The table that lists the tables we made, with what each says of itself.
 pub(crate) fn made(client: &Client) -> String {
@@ -122,10 +125,17 @@ pub(crate) async fn is_made_by_us(client: &mut Client, table: &Table) -> Result<
     if table.comment.is_empty() || client.text(&exists, "look up who made", &name).await?.is_none() {
         return Ok(false);
     }
+    let comment = text_constant(&table.comment);
+    let sql = format!("SELECT 1 FROM {made} WHERE {} AND comment = {comment}", is_table(client, &table.name));
+    if client.text(&sql, "look up who made", &name).await?.is_some() {
+        return Ok(true);
+    }
+    // Its run may have ended right after the table got its name, and goes on.
+    let database = client.config().database().unwrap_or_default();
+    let checkpoint = crate::dialect::qualified(&StreamName::bare(bookkeeping::CHECKPOINT), database);
     let sql = format!(
-        "SELECT 1 FROM {made} WHERE {} AND comment = {}",
-        is_table(client, &table.name),
-        text_constant(&table.comment)
+        "SELECT 1 FROM {checkpoint} WHERE split = {} AND CONCAT('{MADE_BY_RUN}', run, '{OF_STREAM}', stream) = {comment}",
+        bookkeeping::NO_SPLIT
     );
     Ok(client.text(&sql, "look up who made", &name).await?.is_some())
 }

@@ -167,6 +167,18 @@ impl Ours {
         )
     }
 
+    /// The runs and streams of a pipeline that are not published, as far as is noted.
+    pub(crate) fn prepared(&self, pipeline: &str) -> String {
+        format!(
+            "SELECT run, stream FROM {} WHERE pipeline = {} AND stream <> {} AND split = {} AND position = {}",
+            self.checkpoint,
+            text_constant(pipeline),
+            bookkeeping::NO_STREAM,
+            bookkeeping::NO_SPLIT,
+            text_constant(&bookkeeping::write_mark(StreamMark::Prepared))
+        )
+    }
+
     /// Forgets everything of a pipeline but its marks.
     pub(crate) fn forget(&self, pipeline: &str) -> String {
         format!("DELETE FROM {} WHERE pipeline = {}", self.checkpoint, text_constant(pipeline))

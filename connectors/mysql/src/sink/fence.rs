@@ -26,6 +26,11 @@ impl Fence {
         Ok(Fence { client, pipeline })
     }
 
+    /// A query's only value, if it has one.
+    pub(crate) async fn ask(&mut self, sql: &str) -> Result<Option<String>> {
+        self.client.text(sql, "read the progress of", &self.pipeline).await
+    }
+
     /// Changes something of ours with it.
     pub(crate) async fn keep(&mut self, sql: &str) -> Result<()> {
         self.client.run(sql, "save the progress of", &self.pipeline).await.map(drop)

@@ -242,3 +242,29 @@ async fn staging_that_was_cut_off_while_it_was_made_is_cleared_away() {
         assert!(rig.leftovers().is_empty(), "{:?}", rig.leftovers());
     }
 }
+
+/// As after a process that ended between a renaming and its note: the next one prepares once more.
+#[tokio::test]
+async fn what_has_taken_its_name_is_not_prepared_again() {
+    for rig in rigs() {
+        for restarted in [false, true] {
+            rig.run("DROP TABLE IF EXISTS t, _syncline_checkpoint, _syncline_made");
+            let mut target = whole();
+            target.overwrite_said = false;
+            let run = Run::begin(&rig, "r1", target).await;
+            run.load(0, &rows(&[&["1", "10"], &["2", "20"]])).await;
+            rig.run(&format!("RENAME TABLE {} TO t", rig.leftovers()[0]));
+            run.prepare().await;
+            if restarted {
+                run.sink.close("p").await.unwrap();
+            } else {
+                assert!(rig.leftovers().is_empty());
+                run.finish().await.unwrap();
+            }
+            assert_eq!(rig.query("SELECT id, v FROM t ORDER BY id"), ["1\t10", "2\t20"]);
+            // It is one of ours.
+            assert!(crate::rig::blockers(&run.plan().await).is_empty());
+            run.sink.close("p").await.unwrap();
+        }
+    }
+}

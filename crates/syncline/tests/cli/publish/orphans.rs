@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::ends::{End, Ends};
 
-/// Longer than a run needs to come to its end here.
-const HELD: &str = "DO SLEEP(2.5)";
+/// Until the next run is under way, and no longer than a renaming waits.
+const HELD: &str = "DO SLEEP(1.6)";
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
 #[test]
