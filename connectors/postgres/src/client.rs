@@ -33,7 +33,7 @@ use crate::{
 
 /// Values are read and written in one form whatever the server's or user's settings are; nothing
 /// of ours is ended for being slow; a policy that would hide rows is an error, not an empty result.
-const SETTINGS: &str = "SET client_encoding = 'UTF8'; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; \
+pub(crate) const SETTINGS: &str = "SET client_encoding = 'UTF8'; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; \
     SET IntervalStyle = 'postgres'; SET extra_float_digits = 1; SET bytea_output = 'hex'; \
     SET xmloption = 'content'; SET lc_monetary = 'C'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
     SET lock_timeout = 0; SET row_security = off; SET search_path = pg_catalog; \
@@ -58,16 +58,23 @@ pub(crate) struct Client {
 /// Opens a connection.
 pub(crate) async fn connect(config: &Arc<PostgresConfig>, cx: &Context) -> Result<Client> {
     let place = config.place();
-    let limit = Duration::from_secs(config.connect_timeout);
-    let opened = tokio::time::timeout(limit, open(config, cx)).await;
-    let (inner, driver, tap) = opened.unwrap_or_else(|_| {
-        Err(Error::new(&codes::TIMED_OUT, "connect to", &place)
-            .because(format!("no answer within {} s", limit.as_secs()))
-            .hint("Check host and port; connect_timeout=SECONDS gives more time"))
-    })?;
+    let (inner, driver, tap) = in_time(config, open(config, cx)).await?;
     let client = Client { inner, driving: driver.start(cx), tap, config: Arc::clone(config), cx: cx.clone() };
     client.run(SETTINGS, "set up a session on", &place).await?;
     Ok(client)
+}
+
+/// Waits for a connection for as long as the options say.
+pub(crate) async fn in_time<T>(
+    config: &PostgresConfig,
+    opening: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let limit = Duration::from_secs(config.connect_timeout);
+    tokio::time::timeout(limit, opening).await.unwrap_or_else(|_| {
+        Err(Error::new(&codes::TIMED_OUT, "connect to", config.place())
+            .because(format!("no answer within {} s", limit.as_secs()))
+            .hint("Check host and port; connect_timeout=SECONDS gives more time"))
+    })
 }
 
 /// Says what is at the other end.
@@ -106,20 +113,14 @@ async fn open(config: &PostgresConfig, cx: &Context) -> Result<(tokio_postgres::
     let failed = |error: tokio_postgres::Error| translate(&error, "connect to", &place);
     let tls = config.tls()?;
     let mut driver = tokio_postgres::Config::new();
-    let user =
-        config.user.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "postgres".into());
-    driver.user(user).application_name(&config.application_name);
+    driver.user(config.user_name()).application_name(&config.application_name);
     if let Some(password) = &config.password {
         driver.password(password.expose_secret());
     }
     if let Some(database) = config.database() {
         driver.dbname(database);
     }
-    let socket = match config.host.starts_with('/') {
-        true => syncline_net::unix(&Path::new(&config.host).join(format!(".s.PGSQL.{}", config.port))).await,
-        false => syncline_net::tcp(&config.host, config.port, cx.idle_max()).await,
-    };
-    let socket = socket.map_err(|error| unreachable(&error.to_string(), "connect to", &place))?;
+    let socket = reach(config, cx).await?;
     let tap = Tap::default();
     if tls == Tls::Disable {
         driver.ssl_mode(SslMode::Disable);
@@ -131,6 +132,15 @@ async fn open(config: &PostgresConfig, cx: &Context) -> Result<(tokio_postgres::
     let encrypt = TapBehindTls { tls: encryption(config, tls)?, tap: tap.clone() };
     let (client, connection) = driver.connect_raw(socket, encrypt).await.map_err(failed)?;
     Ok((client, Driver::new(connection), tap))
+}
+
+/// The socket under a connection.
+pub(crate) async fn reach(config: &PostgresConfig, cx: &Context) -> Result<Socket> {
+    let socket = match config.host.starts_with('/') {
+        true => syncline_net::unix(&Path::new(&config.host).join(format!(".s.PGSQL.{}", config.port))).await,
+        false => syncline_net::tcp(&config.host, config.port, cx.idle_max()).await,
+    };
+    socket.map_err(|error| unreachable(&error.to_string(), "connect to", &config.place()))
 }
 
 fn encryption(

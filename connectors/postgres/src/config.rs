@@ -63,6 +63,14 @@ pub struct PostgresConfig {
     /// Seconds to wait for a connection.
     #[serde(default = "default_connect_seconds")]
     pub connect_timeout: u64,
+    /// The replication slot to follow by, made by an administrator; by default Syncline makes one for
+    /// the pipeline.
+    #[serde(default)]
+    pub slot: Option<String>,
+    /// The publication to follow by, made by an administrator; by default Syncline makes one for the
+    /// pipeline.
+    #[serde(default)]
+    pub publication: Option<String>,
 }
 
 fn localhost() -> String {
@@ -106,6 +114,11 @@ impl PostgresConfig {
             cert: self.tls_cert.as_deref().or(self.sslcert.as_deref()),
             key: self.tls_key.as_deref().or(self.sslkey.as_deref()),
         }
+    }
+
+    /// The role that logs in.
+    pub(crate) fn user_name(&self) -> String {
+        self.user.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "postgres".into())
     }
 
     /// The database connected to.

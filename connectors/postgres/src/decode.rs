@@ -24,6 +24,10 @@ const HEADER_BYTES: usize = 19;
 pub(crate) const EPOCH_DAYS: i32 = 10_957;
 pub(crate) const EPOCH_MICROS: i64 = EPOCH_DAYS as i64 * 86_400_000_000;
 
+/// Why a timestamp of the server's may have no place here.
+pub(crate) const TOO_LATE: &str =
+    "the timestamp is later than the year 294246, which 64 bits of microseconds from 1970 cannot hold";
+
 /// Why a field could not become a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BadField {
@@ -90,13 +94,8 @@ impl RowDecoder {
             };
             let (field, after) = after.split_at_checked(length).ok_or_else(broken)?;
             rest = after;
-            let is_text =
-                matches!(logical, LogicalType::Text { .. } | LogicalType::Json { .. } | LogicalType::Opaque);
-            let pushed = match self.checks_text && is_text && std::str::from_utf8(field).is_err() {
-                true => Err(BadField::Value("its bytes are not UTF-8")),
-                false => push(field, *logical, builder),
-            };
-            match pushed {
+            let checked = if self.checks_text { check_text(field, *logical) } else { Ok(()) };
+            match checked.and_then(|()| push(field, *logical, builder)) {
                 Ok(()) => {}
                 Err(BadField::Form) => return Err(broken()),
                 Err(BadField::Value(reason)) => {
@@ -127,6 +126,16 @@ fn broken() -> Error {
 
 fn fixed<const N: usize>(field: &[u8]) -> Result<[u8; N], BadField> {
     field.try_into().map_err(|_| BadField::Form)
+}
+
+/// Whether a text is one, for a server that takes any bytes.
+pub(crate) fn check_text(field: &[u8], logical: LogicalType) -> Result<(), BadField> {
+    let is_text =
+        matches!(logical, LogicalType::Text { .. } | LogicalType::Json { .. } | LogicalType::Opaque);
+    match is_text && std::str::from_utf8(field).is_err() {
+        true => Err(BadField::Value("its bytes are not UTF-8")),
+        false => Ok(()),
+    }
 }
 
 /// Appends one field's value.
@@ -207,9 +216,7 @@ fn timestamp(micros: i64) -> Result<i64, BadField> {
     match micros {
         i64::MAX => Ok(TIMESTAMP_INFINITY),
         i64::MIN => Ok(TIMESTAMP_MINUS_INFINITY),
-        micros => micros
-            .checked_add(EPOCH_MICROS)
-            .ok_or(BadField::Value("the timestamp is later than the year 294246, which 64 bits of microseconds from 1970 cannot hold")),
+        micros => micros.checked_add(EPOCH_MICROS).ok_or(BadField::Value(TOO_LATE)),
     }
 }
 

@@ -41,6 +41,64 @@ pub(crate) fn unreachable(reason: &str, operation: &str, object: &str) -> Error 
         .hint("Check that the server runs and that host and port are right")
 }
 
+/// What a server has answered, as far as it may be repeated, where no driver stands between.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    state: String,
+    message: String,
+}
+
+impl Answered {
+    /// Reads the payload of an `ErrorResponse`: letters, each with a text.
+    pub(crate) fn read(payload: &[u8]) -> Self {
+        let mut answered = Answered { state: String::new(), message: String::new() };
+        for field in payload.split(|byte| *byte == 0) {
+            match field.split_first() {
+                Some((b'C', state)) => answered.state = String::from_utf8_lossy(state).into_owned(),
+                Some((b'M', message)) => answered.message = String::from_utf8_lossy(message).into_owned(),
+                _ => {}
+            }
+        }
+        answered
+    }
+
+    fn reason(&self) -> String {
+        match may_hold_values(&self.state) {
+            true => format!("{} (SQLSTATE {})", data_reason(&self.state), self.state),
+            false => format!("{} (SQLSTATE {})", self.message, self.state),
+        }
+    }
+
+    /// The error that it is in general.
+    pub(crate) fn translate(&self, operation: &str, object: &str) -> Error {
+        let (code, hint) = class(&SqlState::from_code(&self.state));
+        let error = Error::new(code, operation, object).because(self.reason());
+        match hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+
+    /// The error that it is while a slot is read.
+    pub(crate) fn translate_log(&self, operation: &str, object: &str) -> Error {
+        match self.state.as_str() {
+            // The slot or the publication is not there, the slot was invalidated, or a file of the log is gone.
+            "42704" | "55000" | "58P01" => {
+                Error::new(&codes::LOG_LOST, operation, object).because(self.reason()).hint(
+                    "Copy the streams again with --restart; max_slot_wal_keep_size gives the log more room",
+                )
+            }
+            "55006" => Error::new(&codes::LOCKED, operation, object)
+                .because(self.reason())
+                .hint("Stop whoever else reads from the slot"),
+            "42501" => Error::new(&codes::PERMISSION_DENIED, operation, object)
+                .because(self.reason())
+                .hint("Give the role the attribute: ALTER ROLE ... REPLICATION"),
+            _ => self.translate(operation, object),
+        }
+    }
+}
+
 fn translate_db(db: &DbError, operation: &str, object: &str) -> Error {
     let state = db.code();
     let (code, hint) = class(state);
@@ -65,6 +123,7 @@ fn class(state: &SqlState) -> (&'static Code, Option<&'static str>) {
         "42703" => (&codes::COLUMN_MISSING, None),
         "42P07" | "42710" => (&codes::NAME_TAKEN, None),
         "53100" => (&codes::DISK_FULL, Some("Make room on the server; the run goes on from here afterwards")),
+        "55006" => (&codes::LOCKED, Some("Somebody else uses it just now")),
         "55P03" => (&codes::LOCKED, Some("Another session holds a lock on it")),
         "57014" => (&codes::TIMED_OUT, Some("The server's statement_timeout or somebody cancelled it")),
         "23505" => (&codes::DUPLICATE_KEY, None),
@@ -84,10 +143,8 @@ fn class(state: &SqlState) -> (&'static Code, Option<&'static str>) {
 /// What may be said of the reason without a value from a row in it.
 fn reason(db: &DbError) -> String {
     let state = db.code().code();
-    let class = state.get(..2).unwrap_or_default();
-    // Data exceptions, constraints, syntax (which quotes the statement) and RAISE.
-    let may_hold_values = matches!(class, "22" | "23" | "P0") || state == "42601" || state == "54000";
-    let mut reason = if may_hold_values { data_reason(state).to_owned() } else { db.message().to_owned() };
+    let mut reason =
+        if may_hold_values(state) { data_reason(state).to_owned() } else { db.message().to_owned() };
     if let Some(constraint) = db.constraint() {
         reason.push_str(&format!(", constraint `{constraint}`"));
     }
@@ -95,6 +152,12 @@ fn reason(db: &DbError) -> String {
         reason.push_str(&format!(", column `{column}`"));
     }
     format!("{reason} (SQLSTATE {state})")
+}
+
+/// Data exceptions, constraints, syntax (which quotes the statement) and RAISE.
+fn may_hold_values(state: &str) -> bool {
+    let class = state.get(..2).unwrap_or_default();
+    matches!(class, "22" | "23" | "P0") || state == "42601" || state == "54000"
 }
 
 /// The conditions that a row can meet, by name.

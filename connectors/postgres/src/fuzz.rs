@@ -1,9 +1,12 @@
-//! What the fuzz target calls: rows of COPY's binary form, of any bytes at all. Built for tests and
-//! fuzzing only.
+//! What the fuzz targets call: rows of COPY's binary form and messages of the log, of any bytes at all.
+//! Built for tests and fuzzing only.
 
 use syncline_types::{Column, LogicalType as L, build::ColumnBuilder};
 
-use crate::decode::{Decoded, RowDecoder};
+use crate::{
+    decode::{Decoded, RowDecoder},
+    log::look_into,
+};
 
 /// Columns that rows are read into.
 const TYPES: [L; 16] = [
@@ -49,16 +52,40 @@ pub fn postgres_row(bytes: &[u8]) {
     }
 }
 
+/// Messages of the log, each behind its length in two bytes, for a table whose columns are chosen by
+/// the first bytes: how many and whether the first is the key, then the type of each.
+pub fn pgoutput(bytes: &[u8]) {
+    let Some((head, rest)) = bytes.split_first() else { return };
+    let Some((types, mut rest)) = rest.split_at_checked(usize::from(head % 8)) else { return };
+    let column = |(at, byte): (usize, &u8)| {
+        let column = Column::new(format!("c{at}"), TYPES[usize::from(byte % 16)]);
+        if at == 0 { column.required() } else { column }
+    };
+    let columns = types.iter().enumerate().map(column).collect();
+    let messages = std::iter::from_fn(|| {
+        let (length, after) = rest.split_first_chunk::<2>()?;
+        let (message, after) = after.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        rest = after;
+        Some(message)
+    });
+    look_into(columns, head & 0x80 != 0, messages);
+}
+
 #[cfg(test)]
 #[path = "../../../fuzz/replay.rs"]
 mod replay;
 
 #[cfg(test)]
 mod tests {
-    use super::{postgres_row, replay::replay};
+    use super::{pgoutput, postgres_row, replay::replay};
 
     #[test]
     fn rows_of_the_corpus() {
         replay("postgres_row", postgres_row);
+    }
+
+    #[test]
+    fn messages_of_the_corpus() {
+        replay("pgoutput", pgoutput);
     }
 }

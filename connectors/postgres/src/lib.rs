@@ -1,5 +1,6 @@
 //! PostgreSQL as source and sink.
 
+mod applier;
 mod attached;
 mod client;
 mod config;
@@ -9,6 +10,7 @@ mod encode;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod log;
 mod numeric;
 mod plan;
 mod publish;

@@ -12,7 +12,8 @@ use std::{
 
 use async_trait::async_trait;
 use syncline_connect::{
-    Context, Digest, Edge, Finding, Read, Reader, Selection, Session, Source, SplitOrder, Splitter, Stream,
+    Context, Digest, Edge, Finding, Log, Read, Reader, Selection, Session, Source, SplitOrder, Splitter,
+    Stream,
 };
 use syncline_sql::{Dialect, key_range_condition, predicate_condition, quote_text};
 use syncline_types::{
@@ -27,6 +28,7 @@ use crate::{
     client::{Client, connect},
     config::PostgresConfig,
     dialect::{Postgres, qualified},
+    log::PostgresLog,
     schema::{Listed, describe, find, list},
     types::{reads_as_text, text_of},
 };
@@ -153,6 +155,10 @@ impl Source for PostgresSource {
 
     async fn edge(&self, stream: &Stream, column: &str) -> Result<Edge> {
         edge::find(&self.client, &self.config, stream, column).await
+    }
+
+    async fn log(&self, pipeline: &str) -> Result<Box<dyn Log>> {
+        Ok(Box::new(PostgresLog::new(&self.config, &self.cx, pipeline)))
     }
 
     fn digest_method(&self, read: &Read) -> Option<String> {

@@ -11,6 +11,7 @@ mod context;
 mod endpoint;
 mod finding;
 mod glob;
+mod log;
 mod memory;
 mod nearest;
 mod sink;
@@ -23,6 +24,10 @@ pub use context::Context;
 pub use endpoint::{Endpoint, parse_options};
 pub use finding::{Finding, Severity};
 pub use glob::NameGlob;
+pub use log::{
+    Applier, Changes, How, LOG_MARK, Log, LogBatch, LogReader, Logged, NetChanges, SchemaChange, Went,
+    Written,
+};
 pub use memory::{Memory, Reservation};
 pub use nearest::nearest;
 pub use sink::{

@@ -7,9 +7,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use syncline_types::{LogicalType, Progress, Result, SplitId, StreamName, TableSchema};
+use syncline_types::{Error, LogicalType, Progress, Result, SplitId, StreamName, TableSchema, codes};
 
-use crate::{Batch, Delivery, Finding, Outcome};
+use crate::{Applier, Batch, Delivery, Finding, Outcome};
 
 /// A system that rows are written to.
 #[async_trait]
@@ -52,6 +52,17 @@ pub trait Sink: Send + Sync {
     /// # Errors
     /// [`syncline_types::codes::FENCED`] when a newer epoch has begun.
     async fn writer(&self, run: &RunRef) -> Result<Box<dyn Writer>>;
+
+    /// What applies changes to targets, for a run whose lock is held.
+    ///
+    /// # Errors
+    /// [`syncline_types::codes::UNSUPPORTED`] when the sink takes no single changes;
+    /// [`syncline_types::codes::FENCED`] when a newer epoch has begun.
+    async fn applier(&self, run: &RunRef) -> Result<Box<dyn Applier>> {
+        Err(Error::new(&codes::UNSUPPORTED, "apply changes for pipeline", format!("`{}`", run.pipeline))
+            .because("the target takes no single changes")
+            .hint("Write sync: incremental, or sync: full"))
+    }
 
     /// Publishes what was staged for a target, at once, and with it, in the same transaction, what
     /// becomes of the stream's mark where the target keeps progress. Doing it again changes nothing,

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use syncline_types::{Position, Predicate, Result, Split, StreamName, TableSchema};
+use syncline_types::{Error, Position, Predicate, Result, Split, StreamName, TableSchema, codes};
 
-use crate::{Batch, Finding};
+use crate::{Batch, Finding, Log};
 
 /// A system that rows are read from.
 #[async_trait]
@@ -43,6 +43,16 @@ pub trait Source: Send + Sync {
     /// The name of the checksum that the source computes itself over these columns of this stream;
     /// `None` when it cannot. Equal names mean that equal rows have equal checksums.
     fn digest_method(&self, read: &Read) -> Option<String>;
+
+    /// A pipeline's place in the source's log of changes. Asking for it takes none yet.
+    ///
+    /// # Errors
+    /// [`syncline_types::codes::UNSUPPORTED`] when the source has no log that could be followed.
+    async fn log(&self, pipeline: &str) -> Result<Box<dyn Log>> {
+        Err(Error::new(&codes::UNSUPPORTED, "follow with pipeline", format!("`{pipeline}`"))
+            .because("the source has no log of changes that Syncline can read")
+            .hint("Write sync: incremental, or sync: full"))
+    }
 }
 
 /// One snapshot. Ends when it is dropped.

@@ -93,6 +93,8 @@ codes! {
         "Name a key that is unique, or remove one of the rows";
     ROW_INVALID = 4005, Value, Never, "a row breaks its JSON Schema",
         "Correct the row or the schema, or set such rows aside with --on-error dead_letter";
+    LOG_INCOMPLETE = 4006, Value, Never, "the log does not tell a value that is needed",
+        "Let the log have whole rows: ALTER TABLE ... REPLICA IDENTITY FULL, binlog_row_image=FULL";
 
     ALREADY_RUNNING = 5001, Conflict, Never, "this pipeline is already running",
         "Wait for it, or stop it";
@@ -116,6 +118,8 @@ codes! {
         "Each blocker in the plan says what to do";
     RUN_UNFINISHED = 5011, Conflict, Never, "an unfinished run of the pipeline stands in the way",
         "The same command goes on with that run; --restart throws it away";
+    LOG_LOST = 5012, PositionLost, Never, "the source's log no longer has what comes next",
+        "Copy the streams again with --restart, and give the source's log more room to wait";
 
     BROKEN_INVARIANT = 6001, Internal, Never, "a mistake in Syncline itself",
         "Please report it with the log (--log-level debug); nothing half done is visible";
