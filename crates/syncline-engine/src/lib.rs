@@ -2,6 +2,7 @@
 //! stream an [`incremental`] run reads; and whether both ends agree afterwards, in [`verify`].
 
 pub mod core;
+pub mod follow;
 pub mod incremental;
 pub mod repair;
 pub mod shell;

@@ -19,11 +19,16 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// The longest pause before attempt `failures + 1`.
+    pub(crate) fn step_millis(&self, failures: u32) -> u64 {
+        let step = self.first_millis.saturating_mul(1 << failures.saturating_sub(1).min(20));
+        step.min(self.pause_millis_max).max(1)
+    }
+
     /// The pause before attempt `failures + 1`: between half and all of the doubled step, so that
     /// lanes that failed together do not come back together.
     pub(super) fn pause_millis(&self, failures: u32, jitter: &mut Jitter) -> u64 {
-        let step = self.first_millis.saturating_mul(1 << failures.saturating_sub(1).min(20));
-        let step = step.min(self.pause_millis_max).max(1);
+        let step = self.step_millis(failures);
         step / 2 + jitter.below(step / 2 + 1)
     }
 }

@@ -75,8 +75,15 @@ impl Desk<'_> {
         let random = RandomState::new().hash_one(std::process::id());
         let outlives_snapshot = read.stream.order.outlives_snapshot();
         let chain = Arc::new(Chain::bind(&[], &target.schema, None, &target.source.table)?);
-        let (deletes, incremental) = (Deletes::Ignore, None);
-        let stream = StreamWork { read, chain, target: Arc::clone(&target), before, deletes, incremental };
+        let stream = StreamWork {
+            read,
+            chain,
+            target: Arc::clone(&target),
+            before,
+            deletes: Deletes::Ignore,
+            incremental: None,
+            passage: None,
+        };
         let store =
             LettersOnly { store: Arc::clone(&self.store), pipeline: self.pipeline.id.clone(), caught };
         let mut work = Work::new(
@@ -119,7 +126,7 @@ impl Desk<'_> {
             .streams
             .first()
             .map_or_else(Done::default, |stream| Done { rows: stream.rows, rejected: stream.rejected });
-        match outcome.into_error() {
+        match outcome.error() {
             None => Ok(done),
             Some(error) => {
                 // What it was about to publish is of no use to anybody.

@@ -1,7 +1,10 @@
 //! From a pipeline to everything a run needs: connections opened, streams found, steps bound,
 //! targets planned. Changes nothing anywhere, so `plan` is this and no more.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use syncline_config::{Deletes, Pipeline, StreamChoice, Sync};
@@ -19,7 +22,10 @@ use super::{
     removal::{Reopen, not_deleted, removal_target},
     work::StreamWork,
 };
-use crate::incremental::{Cursor, Kind};
+use crate::{
+    follow::{self, Passage},
+    incremental::{Cursor, Kind},
+};
 
 /// A pipeline that is ready to run, or to be looked at.
 pub struct Prepared {
@@ -61,6 +67,15 @@ pub struct PreparedStream {
 pub type Registry = fn(&str) -> Result<&'static dyn AnyConnector>;
 
 impl Prepared {
+    /// Leaves only the streams with these names at the source.
+    pub(crate) fn keep_only(&mut self, names: &BTreeSet<String>) {
+        self.streams.retain(|stream| names.contains(&stream.work.target.source.to_string()));
+        for (number, stream) in (0..).zip(&mut self.streams) {
+            stream.work.target = Arc::new(Target { stream: number, ..Target::clone(&stream.work.target) });
+        }
+        self.fingerprint = fingerprint(self.streams.iter().map(|stream| &stream.work));
+    }
+
     /// The first thing that stands in the way of a run.
     pub fn blocker(&self) -> Option<&Error> {
         let findings = self.streams.iter().flat_map(|stream| &stream.findings);
@@ -108,7 +123,8 @@ pub async fn prepare(
                 .because(format!("`{}` cannot {}", sink_connector.name(), choice.write)));
         }
         let readable = sink_capability.keyed && sink_connector.capabilities().snapshot.is_some();
-        if choice.deletes != Deletes::Ignore && !readable {
+        let removes = choice.deletes != Deletes::Ignore && choice.write == WriteMode::Merge;
+        if removes && !readable {
             return Err(Error::new(&codes::UNSUPPORTED, "remove rows from", format!("`{}`", stream.name))
                 .because(format!(
                     "`{}` does not tell its keys, or cannot change single rows",
@@ -124,8 +140,11 @@ pub async fn prepare(
     let plans = sink.plan(&targets).await?;
     let mut shared_findings = source.inspect(&reads).await?;
     shared_findings.extend(from.findings.iter().chain(&to.findings).cloned());
+    if pipeline.sync == Sync::Follow {
+        shared_findings.extend(follow::inspect(pipeline, source.as_ref(), &works).await?);
+    }
     let removals = plan_removals(sink.as_ref(), &works, &plans).await?;
-    let fingerprint = fingerprint(&works);
+    let fingerprint = fingerprint(works.iter());
     let mut streams: Vec<PreparedStream> = works
         .into_iter()
         .zip(plans)
@@ -312,7 +331,18 @@ pub(crate) fn bind(
         cursor: last_wins,
     };
     let (read, chain, target) = (Arc::new(read), Arc::new(chain), Arc::new(target));
-    Ok(StreamWork { read, chain, target, before: vec![], incremental, deletes: choice.deletes })
+    let passage = match pipeline.sync {
+        Sync::Follow => {
+            let (mask_key, source) = (pipeline.mask_key.as_ref(), name.to_string());
+            Some(Arc::new(
+                Passage::bind(&steps, &read, &target, choice.deletes, mask_key, &source).map_err(about)?,
+            ))
+        }
+        Sync::Full | Sync::Incremental => None,
+    };
+    // Only a merge leaves rows that the source does not have.
+    let deletes = if choice.write == WriteMode::Merge { choice.deletes } else { Deletes::Ignore };
+    Ok(StreamWork { read, chain, target, before: vec![], incremental, deletes, passage })
 }
 
 /// By what a stream is read in parts; `None` in a full copy.
@@ -398,7 +428,7 @@ fn about_stream(error: Error, choice: &StreamChoice, name: &StreamName) -> Error
 
 /// A hash of everything that decides what the rows become (FNV-1a; it is kept across versions, and
 /// a hasher that changed would refuse runs for nothing).
-fn fingerprint(streams: &[StreamWork]) -> String {
+pub(crate) fn fingerprint<'a>(streams: impl Iterator<Item = &'a StreamWork>) -> String {
     let mut hash = 0xCBF2_9CE4_8422_2325_u64;
     let mut feed = |text: &str| {
         for byte in text.bytes().chain([0]) {
@@ -421,6 +451,9 @@ fn fingerprint(streams: &[StreamWork]) -> String {
             Deletes::Apply => feed("deletes"),
         }
         feed(if target.staged { "staged" } else { "direct" });
+        if stream.passage.is_some() {
+            feed("follow");
+        }
         if let Some(incremental) = &stream.incremental {
             feed("incremental");
             feed(&incremental.cursor.column);

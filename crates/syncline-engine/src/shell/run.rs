@@ -40,23 +40,23 @@ pub struct Outcome {
     /// Why streams failed, by their name at the source.
     pub failed: Vec<(String, Error)>,
     /// Why the run as a whole ended early.
-    pub error: Option<Error>,
+    pub ended: Option<Error>,
 }
 
 impl Outcome {
     /// The error to end with, if any.
-    pub fn into_error(mut self) -> Option<Error> {
-        if self.error.is_some() {
-            return self.error;
+    pub fn error(&self) -> Option<Error> {
+        if self.ended.is_some() {
+            return self.ended.clone();
         }
-        match self.failed.len() {
-            0 => None,
-            1 => self.failed.pop().map(|(_, error)| error),
+        match self.failed.as_slice() {
+            [] => None,
+            [(_, error)] => Some(error.clone()),
             failed => Some(
                 Error::new(
                     &codes::STREAMS_FAILED,
                     "copy",
-                    format!("{failed} streams of `{}`", self.summary.pipeline),
+                    format!("{} streams of `{}`", failed.len(), self.summary.pipeline),
                 )
                 .because("each has said why")
                 .hint("The same command goes on with them once that is mended"),
@@ -80,12 +80,25 @@ pub async fn run(
     if let Some(blocker) = prepared.blocker() {
         return Err(blocker.clone());
     }
-    let began = Instant::now();
     let _lock = state.lock(&prepared.pipeline.id)?;
     let store = state.open(true)?.ok_or_else(|| super::work::broken("the state was not created"))?;
-    let store: Arc<dyn Store> = Arc::new(store);
-    let job = job(&prepared, options);
     let cx = prepared.cx.clone();
+    let outcome = run_locked(prepared, state, Arc::new(store), options, stop, observer).await;
+    cx.close().await;
+    Ok(outcome)
+}
+
+/// Runs a pipeline whose lock in the state is held.
+pub(crate) async fn run_locked(
+    prepared: Prepared,
+    state: &StateDirectory,
+    store: Arc<dyn Store>,
+    options: RunOptions,
+    stop: &CancellationToken,
+    observer: &mut dyn Observer,
+) -> Outcome {
+    let began = Instant::now();
+    let job = job(&prepared, options);
     let read_back = ReadBack {
         opener: Arc::clone(&prepared.reopen),
         scratch: state.path().join(format!("vanished-{}", prepared.pipeline.id)),
@@ -100,8 +113,7 @@ pub async fn run(
     let outcome = outcome(&work, &core, &times, began);
     // Connections end before the process does.
     drop(work);
-    cx.close().await;
-    Ok(outcome)
+    outcome
 }
 
 fn job(prepared: &Prepared, options: RunOptions) -> Job {
@@ -249,7 +261,7 @@ pub(crate) fn outcome(
         resumed,
         seconds: began.elapsed().as_secs_f64(),
     };
-    Outcome { summary, failed, error }
+    Outcome { summary, failed, ended: error }
 }
 
 fn stream_error(work: &Work, source: &str, target: String, failure: StreamFailure) -> Error {

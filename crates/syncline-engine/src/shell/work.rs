@@ -14,7 +14,10 @@ use super::{
     Limits, ReadBack,
     incremental::{Incremental, Within},
 };
-use crate::core::{Action, Answer, Failure, StreamAction, StreamPhase};
+use crate::{
+    core::{Action, Answer, Failure, StreamAction, StreamPhase},
+    follow::Passage,
+};
 
 /// What a run works with. Shared by everything that is done for it.
 pub struct Work {
@@ -65,6 +68,8 @@ pub struct StreamWork {
     pub deletes: Deletes,
     /// Only in an incremental run.
     pub incremental: Option<Arc<Incremental>>,
+    /// Only where changes are followed once it is copied.
+    pub passage: Option<Arc<Passage>>,
 }
 
 /// What is known only once a run has begun.

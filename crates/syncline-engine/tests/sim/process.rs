@@ -271,5 +271,6 @@ fn stream_work(number: usize, table: &super::world::SourceTable, chunk_rows: u64
         before: vec![],
         deletes: if table.removes { Deletes::Apply } else { Deletes::Ignore },
         incremental,
+        passage: None,
     }
 }

@@ -1,0 +1,144 @@
+//! Changes on their way: gathered until they are applied, all streams together.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
+
+use syncline_config::OnError;
+use syncline_connect::{LogBatch, NetChanges, Read, Reject, Reservation, Target};
+use syncline_state::NewLetter;
+use syncline_steps::Chain;
+use syncline_types::{Position, Result};
+
+use super::{net::Net, passage::Passage};
+
+/// A stream that is followed.
+#[derive(Clone)]
+pub struct Followed {
+    /// What is read.
+    pub read: Arc<Read>,
+    /// What it becomes.
+    pub target: Arc<Target>,
+    /// What happens to its changes.
+    pub passage: Arc<Passage>,
+    /// The same steps as a copy has them, for dead letters.
+    pub chain: Arc<Chain>,
+}
+
+/// Changes that are to be applied together.
+#[derive(Default)]
+pub(crate) struct Gather {
+    nets: BTreeMap<usize, Net>,
+    /// Held until they are applied.
+    memory: Vec<Reservation>,
+    /// Behind the last whole transaction, where nothing of another one is here.
+    pub(crate) position: Option<Position>,
+    pub(crate) letters: Vec<(usize, NewLetter)>,
+    pub(crate) counted: Counted,
+}
+
+/// What is to be done to each target, by the stream's number.
+pub(crate) struct Together {
+    pub(crate) nets: Vec<(usize, NetChanges)>,
+    _memory: Vec<Reservation>,
+}
+
+/// What has gone by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Changes of rows, as the log tells them.
+    pub changes: u64,
+    /// Transactions.
+    pub transactions: u64,
+    /// Bytes of the log.
+    pub bytes: u64,
+    /// Rows that went to the dead letters.
+    pub rejected: u64,
+    /// When the last transaction was committed at the source, in microseconds since 1970.
+    pub committed_micros: Option<i64>,
+}
+
+impl Counted {
+    /// Both together.
+    pub fn add(&mut self, more: Counted) {
+        self.changes += more.changes;
+        self.transactions += more.transactions;
+        self.bytes += more.bytes;
+        self.rejected += more.rejected;
+        self.committed_micros = more.committed_micros.or(self.committed_micros);
+    }
+}
+
+impl Gather {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.nets.is_empty() && self.position.is_none() && self.letters.is_empty()
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.counted.bytes
+    }
+
+    /// Takes what a log has told, through the steps.
+    ///
+    /// # Errors
+    /// When a step fails on a row and the pipeline stops for it.
+    pub(crate) fn add(&mut self, streams: &[Followed], batch: LogBatch, on_error: OnError) -> Result<()> {
+        let LogBatch { changes, position, committed_micros, transactions, bytes, memory } = batch;
+        for changes in changes {
+            let number = changes.stream;
+            let Some(stream) = streams.get(number) else { continue };
+            let count = changes.rows.num_rows() + changes.gone.num_rows() + changes.rejects.len();
+            self.counted.changes += count as u64;
+            let (passed, refused) = stream.passage.pass(&changes)?;
+            let unread = changes.rejects.iter().map(|reject| (reject.clone(), None));
+            let refused = refused.into_iter().map(|reject| {
+                let row = reject.row as usize;
+                (reject, Some(row))
+            });
+            for (reject, row) in unread.chain(refused) {
+                if on_error == OnError::Stop {
+                    return Err(reject.error);
+                }
+                let payload = match row {
+                    Some(row) => stream.chain.letter(&changes.rows, row)?,
+                    None => serde_json::Value::Null,
+                };
+                self.counted.rejected += 1;
+                self.letters.push((number, letter(stream, &reject, payload)));
+            }
+            match self.nets.entry(number) {
+                Entry::Occupied(net) => net.into_mut().add(passed)?,
+                Entry::Vacant(place) => place.insert(Net::new(&stream.target)?).add(passed)?,
+            }
+        }
+        self.position = position;
+        self.memory.extend(memory);
+        let (changes, rejected) = (0, 0);
+        self.counted.add(Counted { changes, transactions, bytes, rejected, committed_micros });
+        Ok(())
+    }
+
+    /// What it all comes to.
+    pub(crate) fn finish(self, streams: &[Followed]) -> Result<Together> {
+        let mut all = vec![];
+        for (number, net) in self.nets {
+            let Some(stream) = streams.get(number) else { continue };
+            let net = net.finish(&stream.target)?;
+            if !net.is_empty() {
+                all.push((number, net));
+            }
+        }
+        Ok(Together { nets: all, _memory: self.memory })
+    }
+}
+
+fn letter(stream: &Followed, reject: &Reject, payload: serde_json::Value) -> NewLetter {
+    NewLetter {
+        source: stream.target.source.to_string(),
+        row: reject.place.clone(),
+        code: reject.error.code().to_string(),
+        reason: reject.error.sentence(),
+        payload,
+    }
+}
