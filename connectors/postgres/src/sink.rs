@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use syncline_connect::{
-    Action, Context, Delivery, Finding, Lanes, Marking, Published, RunRef, Sink, Target, TargetPlan,
+    Action, Applier, Context, Delivery, Finding, Lanes, Marking, Published, RunRef, Sink, Target, TargetPlan,
     TargetProgress, Writer,
 };
 use syncline_sql::{
@@ -17,6 +17,7 @@ use syncline_types::{Error, Result, SplitId, StreamName, codes};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{
+    applier::PostgresApplier,
     client::{Client, connect},
     config::PostgresConfig,
     dialect::{Postgres, qualified},
@@ -299,6 +300,11 @@ impl Sink for PostgresSink {
             }
         }
         Ok(Box::new(PostgresWriter::new(client, Arc::clone(&self.shared), run.clone())))
+    }
+
+    async fn applier(&self, run: &RunRef) -> Result<Box<dyn Applier>> {
+        let client = connect(&self.shared.config, &self.shared.cx).await?;
+        Ok(Box::new(PostgresApplier::open(client, Arc::clone(&self.shared), run.clone()).await?))
     }
 
     async fn marks(&self, pipeline: &str) -> Result<Option<BTreeMap<String, String>>> {

@@ -124,7 +124,8 @@ pub fn insert_missing<D: Dialect>(
     )
 }
 
-fn same_key<D: Dialect>(dialect: &D, key: &[String]) -> String {
+/// The condition for a row of the target, `t`, and one of staging, `s`, to have the same key.
+pub fn same_key<D: Dialect>(dialect: &D, key: &[String]) -> String {
     let parts: Vec<String> =
         key.iter().map(|column| format!("t.{0} = s.{0}", dialect.quote(column))).collect();
     parts.join(" AND ")

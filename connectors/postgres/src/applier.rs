@@ -1,0 +1,251 @@
+//! Applies changes: rows go by COPY into temporary tables, and from there, by key, into the targets, all
+//! in one transaction that begins with the fence and ends with the mark.
+
+use std::{collections::HashMap, sync::Arc};
+
+use arrow_array::RecordBatch;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::SinkExt;
+use syncline_connect::{Applier, LOG_MARK, Marking, NetChanges, RunRef, Target};
+use syncline_sql::{
+    Dialect, bookkeeping, changing, delete_staged, insert_select, merge, quote_text, update_changed,
+};
+use syncline_types::{Error, Result, TableSchema, codes};
+
+use crate::{
+    client::Client,
+    dialect::Postgres,
+    encode::RowEncoder,
+    schema::{Table, describe, find},
+    sink::{SinkShared, fenced, holds},
+};
+
+/// Rows are found by the key's index, one by one: the server knows nothing of what is in a temporary table,
+/// and could think of reading a whole target for it.
+const PLANS: &str = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off";
+
+pub(crate) struct PostgresApplier {
+    client: Client,
+    shared: Arc<SinkShared>,
+    run: RunRef,
+    /// Whether a transaction is open.
+    open: bool,
+    /// The tables as they are, by the target's number.
+    tables: HashMap<u32, Arc<Table>>,
+    /// Where rows wait, by the target's number and the columns that they have.
+    landings: HashMap<(u32, Vec<String>), Arc<Landing>>,
+}
+
+/// A temporary table, and what is done with what lies in it.
+struct Landing {
+    copy: String,
+    encoder: RowEncoder,
+    /// Its columns.
+    columns: Vec<String>,
+    name: String,
+}
+
+impl PostgresApplier {
+    pub(crate) async fn open(client: Client, shared: Arc<SinkShared>, run: RunRef) -> Result<Self> {
+        client.run(PLANS, "set up a session on", &shared.config.place()).await?;
+        Ok(PostgresApplier {
+            client,
+            shared,
+            run,
+            open: false,
+            tables: HashMap::new(),
+            landings: HashMap::new(),
+        })
+    }
+
+    async fn begin(&mut self) -> Result<()> {
+        if self.open {
+            return Ok(());
+        }
+        let place = self.shared.config.place();
+        let begin = "BEGIN ISOLATION LEVEL READ COMMITTED";
+        self.open = true;
+        if !self.shared.keeps_progress {
+            return self.client.run(begin, "begin a transaction on", &place).await;
+        }
+        let sql = format!("{begin}; {}", self.shared.fence(&self.run.pipeline));
+        let answers = self.client.texts(&sql, "begin a transaction on", &place).await?;
+        if holds(&answers, &self.run) { Ok(()) } else { Err(fenced(&self.run)) }
+    }
+
+    async fn table(&mut self, target: &Target) -> Result<Arc<Table>> {
+        if let Some(table) = self.tables.get(&target.stream) {
+            return Ok(Arc::clone(table));
+        }
+        let found: Vec<_> = find(&self.client, &target.name).await?.into_iter().collect();
+        let table = describe(&self.client, found).await?.pop().ok_or_else(|| {
+            Error::new(&codes::STREAM_MISSING, "apply changes to table", format!("`{}`", target.name))
+                .because("it was there when following began, and is no more")
+                .hint("Copy it again: --restart")
+        })?;
+        let table = Arc::new(table);
+        self.tables.insert(target.stream, Arc::clone(&table));
+        Ok(table)
+    }
+
+    /// Where rows with these columns wait.
+    async fn landing(&mut self, target: &Target, rows: &RecordBatch) -> Result<Arc<Landing>> {
+        let names: Vec<String> = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
+        if let Some(landing) = self.landings.get(&(target.stream, names.clone())) {
+            return Ok(Arc::clone(landing));
+        }
+        let table = self.table(target).await?;
+        let mut columns = vec![];
+        let mut written = vec![];
+        for (place, name) in names.iter().enumerate() {
+            let column = target.schema.column(name).ok_or_else(|| target.schema.unknown_column(name))?;
+            columns.push(column.clone());
+            let there = table.columns.iter().find(|there| there.column.name == *name).ok_or_else(|| {
+                Error::new(&codes::SCHEMA_CHANGED, "write column", format!("`{}.{name}`", target.name))
+                    .because("the table had it when following began, and has it no more")
+            })?;
+            if !there.column.generated {
+                written.push((place, there.pg_type.clone()));
+            }
+        }
+        let kept: Vec<String> = written.iter().map(|(place, _)| names[*place].clone()).collect();
+        let encoder = RowEncoder::new(&TableSchema { columns, ..target.schema.clone() }, &written);
+        let name = format!("pg_temp.\"_syncline_apply_{}\"", self.landings.len());
+        let create = format!(
+            "CREATE TEMPORARY TABLE {} ON COMMIT DELETE ROWS AS SELECT {} FROM {} WITH NO DATA",
+            name.trim_start_matches("pg_temp."),
+            Postgres.list(&kept),
+            self.shared.quoted(&target.name)
+        );
+        self.client.run(&create, "prepare to apply changes to table", &target.name.to_string()).await?;
+        let copy = format!("COPY {name} ({}) FROM STDIN {}", Postgres.list(&kept), encoder.format.option());
+        let landing = Arc::new(Landing { copy, encoder, columns: kept, name });
+        self.landings.insert((target.stream, names), Arc::clone(&landing));
+        Ok(landing)
+    }
+
+    /// Rows into their temporary table, which is empty.
+    async fn land(&mut self, target: &Target, rows: &RecordBatch) -> Result<Arc<Landing>> {
+        let landing = self.landing(target, rows).await?;
+        let name = target.name.to_string();
+        let client = &self.client;
+        let copying = client.inner.copy_in::<_, Bytes>(landing.copy.as_str());
+        let mut sink = Box::pin(client.answer("write to table", &name, copying).await?);
+        let mut rejects = vec![];
+        let mut pieces = vec![landing.encoder.header()];
+        let mut encoding = landing.encoder.open(rows)?;
+        while let Some(more) = encoding.pieces(&mut rejects) {
+            pieces.extend(more);
+            for piece in pieces.drain(..).filter(|piece| !piece.is_empty()) {
+                client.answer("write to table", &name, async { sink.send(piece).await }).await?;
+            }
+        }
+        if let Some(reject) = rejects.into_iter().next() {
+            return Err(reject.error);
+        }
+        pieces.push(landing.encoder.trailer());
+        for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
+            client.answer("write to table", &name, async { sink.send(piece).await }).await?;
+        }
+        client.answer("write to table", &name, sink.as_mut().finish()).await?;
+        Ok(landing)
+    }
+
+    async fn delete(&mut self, target: &Target, keys: &RecordBatch) -> Result<()> {
+        let landing = self.land(target, keys).await?;
+        let table = self.shared.quoted(&target.name);
+        self.done(target, &landing, delete_staged(&Postgres, &table, &landing.name, &target.key)).await
+    }
+
+    /// Sets what is given of rows that are there; returns how many are not.
+    async fn update(&mut self, target: &Target, rows: &RecordBatch) -> Result<u64> {
+        let landing = self.land(target, rows).await?;
+        let table = self.shared.quoted(&target.name);
+        let columns = changing(&landing.columns, &target.key, |_| false);
+        let missed = format!(
+            "SELECT count(*) FROM {0} AS s WHERE NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {1})",
+            landing.name,
+            syncline_sql::same_key(&Postgres, &target.key)
+        );
+        let missed = self.client.text(&missed, "apply changes to table", &target.name.to_string()).await?;
+        // Where nothing but the key is known there is nothing to set.
+        let sql = update_changed(&Postgres, &table, &landing.name, &target.key, &columns, |_, _, _| None);
+        self.done(target, &landing, sql.unwrap_or_default()).await?;
+        Ok(missed.and_then(|missed| missed.parse().ok()).unwrap_or(0))
+    }
+
+    async fn upsert(&mut self, target: &Target, rows: &RecordBatch) -> Result<()> {
+        let landing = self.land(target, rows).await?;
+        let table = self.shared.quoted(&target.name);
+        let sql = match target.key.is_empty() {
+            true => insert_select(&Postgres, &table, &landing.name, &landing.columns),
+            false => {
+                let columns = changing(&landing.columns, &target.key, |_| false);
+                let (stage, key) = (&landing.name, &target.key);
+                merge(&Postgres, &table, stage, &landing.columns, key, &columns, |_, _, _| None)
+            }
+        };
+        self.done(target, &landing, sql).await
+    }
+
+    /// Moves on what lies in a temporary table, and empties it for the next part of the transaction.
+    async fn done(&self, target: &Target, landing: &Landing, sql: String) -> Result<()> {
+        let sql = format!("{sql}; DELETE FROM {}", landing.name);
+        self.client.run_long(&sql, "apply changes to table", &target.name.to_string()).await
+    }
+}
+
+#[async_trait]
+impl Applier for PostgresApplier {
+    async fn apply(&mut self, target: &Arc<Target>, changes: &NetChanges) -> Result<u64> {
+        self.begin().await?;
+        if changes.emptied {
+            let sql = format!("DELETE FROM {}", self.shared.quoted(&target.name));
+            self.client.run_long(&sql, "empty table", &target.name.to_string()).await?;
+        }
+        if changes.deletes.num_rows() > 0 {
+            self.delete(target, &changes.deletes).await?;
+        }
+        let mut missed = 0;
+        for rows in &changes.updates {
+            missed += self.update(target, rows).await?;
+        }
+        if changes.rows.num_rows() > 0 {
+            self.upsert(target, &changes.rows).await?;
+        }
+        Ok(missed)
+    }
+
+    async fn commit(&mut self, mark: &str) -> Result<()> {
+        self.begin().await?;
+        let mut sql = vec![];
+        if self.shared.keeps_progress {
+            let (marks, pipeline) = (self.shared.marks(), &self.run.pipeline);
+            sql = bookkeeping::marking(&marks, pipeline, LOG_MARK, Marking::Save(mark), quote_text);
+        }
+        sql.push("COMMIT".into());
+        self.client.run(&sql.join("; "), "commit to", &self.shared.config.place()).await?;
+        self.open = false;
+        Ok(())
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        if self.open {
+            self.client.run("ROLLBACK", "take changes back from", &self.shared.config.place()).await?;
+            self.open = false;
+            // What was made in the transaction went with it.
+            self.landings.clear();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for PostgresApplier {
+    fn drop(&mut self) {
+        // Without a word the server would go on with what it has; hung up on, it rolls back.
+        if self.open {
+            self.client.hang_up();
+        }
+    }
+}
