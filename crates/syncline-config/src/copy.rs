@@ -172,6 +172,7 @@ fn id(pipeline: &Pipeline) -> String {
         match pipeline.sync {
             Sync::Full => "full",
             Sync::Incremental => "incremental",
+            Sync::Follow => "follow",
         },
     );
     for choice in &pipeline.streams {

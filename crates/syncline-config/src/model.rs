@@ -51,12 +51,12 @@ pub struct Pipeline {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Deletes {
-    /// They stay.
+    /// They stay. The default, but where changes are followed.
     #[default]
     Ignore,
     /// They get the time in their column `_deleted_at`, which is added where it is missing.
     Soft,
-    /// They are deleted.
+    /// They are deleted. The default where changes are followed.
     Apply,
 }
 
@@ -99,6 +99,8 @@ pub enum Sync {
     Full,
     /// It copies what has come since the last run.
     Incremental,
+    /// It copies everything once and then applies every change, until it is stopped.
+    Follow,
 }
 
 /// How fast a pipeline may go. `None` is as fast as it can.

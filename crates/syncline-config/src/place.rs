@@ -193,13 +193,13 @@ fn option(key: &str) -> String {
 
 /// Keys that people know from elsewhere or from the plan of things to come.
 const NOT_YET: &[(&str, &str)] =
-    &[("schema_changes", "following a source's changes"), ("schedule", "pipelines that start by themselves")];
+    &[("schema_changes", "following the schema of a source"), ("schedule", "pipelines that start by themselves")];
 
 fn unknown_key(key: &str, known: &[&str], about: &str) -> Problem {
     if let Some((_, of)) = NOT_YET.iter().find(|(name, _)| *name == key) {
         let reason = format!("`{key}` in {about} belongs to {of}, which this version does not have");
         return Problem::new(&codes::UNKNOWN_KEY, reason)
-            .hint("Remove it: runs of this version are full or incremental copies");
+            .hint("Remove it");
     }
     let reason = format!("unknown key `{key}` in {about}");
     Problem::new(&codes::UNKNOWN_KEY, reason).did_you_mean(key, known.iter().copied())

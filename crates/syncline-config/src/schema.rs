@@ -104,7 +104,7 @@ impl JsonSchema for Sync {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "enum": ["full", "incremental"] })
+        json_schema!({ "type": "string", "enum": ["full", "incremental", "follow"] })
     }
 }
 

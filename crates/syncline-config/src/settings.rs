@@ -111,21 +111,26 @@ fn sync_of(sync: &str) -> Result<Sync, Problem> {
     match sync {
         "full" => Ok(Sync::Full),
         "incremental" => Ok(Sync::Incremental),
-        "follow" => {
-            Err(Problem::value("`follow` does not exist in this version, only `full` and `incremental` do"))
-        }
-        other => {
-            Err(Problem::value(format!("there is no `{other}`")).did_you_mean(other, ["full", "incremental"]))
-        }
+        "follow" => Ok(Sync::Follow),
+        other => Err(Problem::value(format!("there is no `{other}`"))
+            .did_you_mean(other, ["full", "incremental", "follow"])),
     }
+}
+
+/// What is wrong with a setting that only incremental runs have.
+pub(crate) fn not_incremental(sync: Sync) -> Problem {
+    Problem::value(match sync {
+        Sync::Follow => "it belongs to incremental runs, and here every change is followed",
+        Sync::Full | Sync::Incremental => "it belongs to incremental runs, and these are full copies",
+    })
+    .hint("Remove it, or make the runs incremental")
 }
 
 /// What it means depends on the cursor's type, which only the source knows.
 fn check_lookback(lookback: Option<&str>, sync: Sync) -> Result<(), Problem> {
     let Some(lookback) = lookback else { return Ok(()) };
-    if sync == Sync::Full {
-        return Err(Problem::value("it belongs to incremental runs, and these are full copies")
-            .hint("Remove it, or make the runs incremental"));
+    if sync != Sync::Incremental {
+        return Err(not_incremental(sync));
     }
     if lookback.trim_start().starts_with(|c: char| c.is_ascii_digit()) {
         return Ok(());

@@ -67,7 +67,8 @@ pub(crate) struct PipelineSpec {
     #[schemars(length(min = 1))]
     pub(crate) streams: Option<Vec<StreamSpec>>,
     /// How a run finds what to copy. `full` copies everything, and is the default; `incremental`
-    /// copies what has come since the last run.
+    /// copies what has come since the last run; `follow` copies everything once and then applies every
+    /// change until it is stopped.
     #[schemars(with = "Option<Sync>")]
     pub(crate) sync: Option<String>,
     /// The column by which an incremental run finds what has come: an integer, a date or a timestamp
@@ -79,7 +80,7 @@ pub(crate) struct PipelineSpec {
     #[schemars(with = "Option<TextOrNumber>")]
     pub(crate) lookback: Option<String>,
     /// What happens to rows that are in the target. `overwrite` is the default of full copies, `merge`
-    /// that of incremental ones.
+    /// that of the others.
     pub(crate) write: Option<WriteMode>,
     /// The columns that tell rows apart. Without it, the source's own key.
     #[schemars(length(min = 1))]
@@ -163,7 +164,7 @@ pub(crate) struct StreamMap {
     /// The table it becomes. Without it, the same name in the target's default namespace.
     to: Option<String>,
     /// What happens to rows that are in the target. `overwrite` is the default of full copies, `merge`
-    /// that of incremental ones.
+    /// that of the others.
     write: Option<WriteMode>,
     /// The column by which an incremental run finds what has come.
     #[schemars(length(min = 1))]

@@ -11,6 +11,7 @@ use crate::{
     model::{Deletes, StreamChoice, Sync},
     place::Place,
     problem::Problem,
+    settings::not_incremental,
     spec::{StreamSettings, StreamSpec},
 };
 
@@ -52,7 +53,7 @@ pub(crate) fn choices(
         return Err(place.key("replace").error(replace_without_overwrite()));
     }
     let asked = defaults.deletes.is_some_and(|deletes| deletes != Deletes::Ignore);
-    if asked && choices.iter().all(|choice| choice.write != WriteMode::Merge) {
+    if asked && sync != Sync::Follow && choices.iter().all(|choice| choice.write != WriteMode::Merge) {
         return Err(place.key("deletes").error(deletes_without_merge()));
     }
     Ok(choices)
@@ -89,7 +90,7 @@ fn one(
         return Err(place.key("replace").error(replace_without_overwrite()));
     }
     let asked = own.deletes.is_some_and(|deletes| deletes != Deletes::Ignore);
-    if asked && choice.write != WriteMode::Merge {
+    if asked && sync != Sync::Follow && choice.write != WriteMode::Merge {
         return Err(place.key("deletes").error(deletes_without_merge()));
     }
     Ok(choice)
@@ -107,10 +108,13 @@ fn choice(
     let write = own.write.or(defaults.write);
     let default = match sync {
         Sync::Full => WriteMode::Overwrite,
-        Sync::Incremental => WriteMode::Merge,
+        Sync::Incremental | Sync::Follow => WriteMode::Merge,
     };
     let merges = write.unwrap_or(default) == WriteMode::Merge;
-    let deletes = own.deletes.or(defaults.deletes).filter(|_| merges);
+    let deletes = match sync {
+        Sync::Follow => own.deletes.or(defaults.deletes).or(Some(Deletes::Apply)),
+        Sync::Full | Sync::Incremental => own.deletes.or(defaults.deletes).filter(|_| merges),
+    };
     StreamChoice {
         selection,
         to,
@@ -139,12 +143,21 @@ fn check(settings: &StreamSettings, sync: Sync, place: &Place<'_>) -> Result<(),
                 .hint("Merge or append, or make the runs full"),
         ));
     }
+    if sync == Sync::Follow && settings.write == Some(WriteMode::Append) {
+        return Err(place.key("write").error(
+            Problem::value("a log of changes does not exist in this version")
+                .hint("Merge, or overwrite what is there by the first copy"),
+        ));
+    }
+    if sync == Sync::Follow && settings.deletes == Some(Deletes::Soft) {
+        return Err(place.key("deletes").error(
+            Problem::value("`soft` does not exist in this version where changes are followed")
+                .hint("It is `apply` or `ignore`"),
+        ));
+    }
     match &settings.cursor {
-        Some(_) if sync == Sync::Full => {
-            return Err(place.key("cursor").error(
-                Problem::value("it belongs to incremental runs, and these are full copies")
-                    .hint("Remove it, or make the runs incremental"),
-            ));
+        Some(_) if sync != Sync::Incremental => {
+            return Err(place.key("cursor").error(not_incremental(sync)));
         }
         Some(cursor) if cursor.is_empty() => {
             return Err(place.key("cursor").error(Problem::value("the column's name is empty")));

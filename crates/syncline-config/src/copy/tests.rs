@@ -83,8 +83,8 @@ fn mistakes_name_their_option() {
              file with ${file:PATH} [SYN-1005]",
         ),
         (
-            CopyArgs { sync: Some("follow".into()), ..args() },
-            "`--sync`: `follow` does not exist in this version, only `full` and `incremental` do [SYN-1004]",
+            CopyArgs { sync: Some("folow".into()), ..args() },
+            "`--sync`: there is no `folow`. Did you mean `follow`? [SYN-1004]",
         ),
         (CopyArgs { parallel: Some(100), ..args() }, "`--parallel`: 100 is not between 1 and 64 [SYN-1004]"),
         (

@@ -93,21 +93,31 @@ fn unknown_keys() {
 #[test]
 fn keys_of_later_versions_are_refused_by_name() {
     for (key, of) in [
-        ("schema_changes", "following a source's changes"),
+        ("schema_changes", "following the schema of a source"),
         ("schedule", "pipelines that start by themselves"),
     ] {
         refused(
             &with(&format!("{key}: x")),
             &format!(
                 "syncline.yaml:8:5: `{key}` in pipeline `p` belongs to {of}, which this version does not have. \
-                 Remove it: runs of this version are full or incremental copies [SYN-1003]"
+                 Remove it [SYN-1003]"
             ),
         );
     }
     refused(
-        &with("sync: follow"),
-        "syncline.yaml:8:11: `sync` of pipeline `p`: `follow` does not exist in this version, only `full` and \
-         `incremental` do [SYN-1004]",
+        &with("sync: follow\nwrite: append"),
+        "syncline.yaml:9:12: `write` of pipeline `p`: a log of changes does not exist in this version. Merge, or \
+         overwrite what is there by the first copy [SYN-1004]",
+    );
+    refused(
+        &with("sync: follow\ndeletes: soft"),
+        "syncline.yaml:9:14: `deletes` of pipeline `p`: `soft` does not exist in this version where changes are \
+         followed. It is `apply` or `ignore` [SYN-1004]",
+    );
+    refused(
+        &with("sync: follow\ncursor: id"),
+        "syncline.yaml:9:13: `cursor` of pipeline `p`: it belongs to incremental runs, and here every change is \
+         followed. Remove it, or make the runs incremental [SYN-1004]",
     );
     refused(
         &with("sync: ful"),

@@ -92,8 +92,8 @@ fn the_schema_refuses_what_the_reader_refuses() {
     check("pipelines: {p: {from: a, to: b, streams: []}}", Some("/pipelines/p/streams is empty"));
     check("pipelines: {p: {from: a, to: b, parallel: 65}}", Some("/pipelines/p/parallel is too big"));
     check(
-        "pipelines: {p: {from: a, to: b, sync: follow}}",
-        Some("/pipelines/p/sync is none of [\"full\",\"incremental\"]"),
+        "pipelines: {p: {from: a, to: b, sync: folow}}",
+        Some("/pipelines/p/sync is none of [\"full\",\"incremental\",\"follow\"]"),
     );
     check("pipelines: {p: {from: a, to: b, key: []}}", Some("/pipelines/p/key is empty"));
     check(

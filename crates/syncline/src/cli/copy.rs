@@ -1,11 +1,14 @@
 //! `syncline copy FROM TO`: one pipeline from the command line.
 
 use clap::Args;
-use syncline_config::Pipeline;
-use syncline_engine::shell::{Outcome, Prepared, RunOptions, prepare, run};
+use syncline_config::{Pipeline, Sync};
+use syncline_engine::{
+    follow::FollowOptions,
+    shell::{Outcome, Prepared, RunOptions, prepare, run},
+};
 use syncline_types::{Error, Result, codes};
 
-use super::{Ended, Session, pipelines::PipelineOptions, plan};
+use super::{Ended, Session, follow::follow_pipeline, pipelines::PipelineOptions, plan};
 use crate::{
     output::{Output, bytes, count, duration, table},
     progress::Progress,
@@ -25,6 +28,9 @@ pub(crate) struct CopyCommand {
     /// Only show what would be done
     #[arg(long)]
     dry_run: bool,
+    /// With --sync follow: end once everything is applied that has happened when it begins
+    #[arg(long)]
+    until_caught_up: bool,
 }
 
 impl CopyCommand {
@@ -33,13 +39,27 @@ impl CopyCommand {
         if self.dry_run {
             return plan::show(&[pipeline], session).await;
         }
-        run_pipeline(&pipeline, RunOptions { restart: self.restart }, session).await?;
+        if self.until_caught_up && pipeline.sync != Sync::Follow {
+            return Err(Error::new(&codes::BAD_USAGE, "use option", "`--until-caught-up`")
+                .because("every other copy ends by itself")
+                .hint("Write --sync follow with it, or leave it out"));
+        }
+        let options = FollowOptions { restart: self.restart, until_caught_up: self.until_caught_up };
+        run_pipeline(&pipeline, options, session).await?;
         Ok(Ended::Well)
     }
 }
 
 /// Runs one pipeline and prints what came of it.
-pub(crate) async fn run_pipeline(pipeline: &Pipeline, options: RunOptions, session: &Session) -> Result<()> {
+pub(crate) async fn run_pipeline(
+    pipeline: &Pipeline,
+    options: FollowOptions,
+    session: &Session,
+) -> Result<()> {
+    if pipeline.sync == Sync::Follow {
+        return follow_pipeline(pipeline, options, session).await;
+    }
+    let options = RunOptions { restart: options.restart };
     let cx = Session::context(pipeline);
     // Nothing has been changed while it is prepared, so stopping is simply to stop.
     let prepared = tokio::select! {
@@ -55,19 +75,19 @@ pub(crate) async fn run_pipeline(pipeline: &Pipeline, options: RunOptions, sessi
     let mut progress = Progress::new(session.output, &pipeline.id, session.bars.clone(), streams);
     let outcome = run(prepared, &session.state, options, &session.stop, &mut progress).await?;
     report(&outcome, session.output);
-    match outcome.into_error() {
+    match outcome.error() {
         Some(error) => Err(error),
         None => Ok(()),
     }
 }
 
-fn stopped(pipeline: &Pipeline) -> Error {
+pub(super) fn stopped(pipeline: &Pipeline) -> Error {
     Error::new(&codes::INTERRUPTED, "run", format!("`{}`", pipeline.id))
         .because("it was asked to stop before it had begun")
 }
 
 /// Warnings are seen even by those who do not look at the plan first.
-fn warn(prepared: &Prepared, output: Output) {
+pub(super) fn warn(prepared: &Prepared, output: Output) {
     use syncline_connect::Severity;
     if output == Output::Text {
         for stream in &prepared.streams {
@@ -78,7 +98,7 @@ fn warn(prepared: &Prepared, output: Output) {
     }
 }
 
-fn report(outcome: &Outcome, output: Output) {
+pub(super) fn report(outcome: &Outcome, output: Output) {
     let summary = &outcome.summary;
     for (stream, error) in &outcome.failed {
         match output {
@@ -92,7 +112,7 @@ fn report(outcome: &Outcome, output: Output) {
             })),
         }
     }
-    if outcome.error.is_none() {
+    if outcome.ended.is_none() {
         #[derive(serde::Serialize)]
         struct Event<'a> {
             event: &'static str,

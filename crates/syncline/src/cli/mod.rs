@@ -5,6 +5,7 @@ mod copy;
 #[cfg(feature = "sqlite")]
 mod demo;
 mod dlq;
+mod follow;
 mod pipelines;
 mod plan;
 mod run;

@@ -59,8 +59,8 @@ pub(crate) struct PipelineOptions {
     /// How an overwrite is published
     #[arg(long, value_enum)]
     replace: Option<Replace_>,
-    /// What happens to rows at the target that the source no longer has, in a merge: soft notes the time
-    /// in their column _deleted_at
+    /// What happens to rows at the target that the source no longer has, in a merge or while following:
+    /// soft notes the time in their column _deleted_at
     #[arg(long, value_enum)]
     deletes: Option<Deletes_>,
     /// Let an empty source empty a target that has rows
@@ -89,6 +89,7 @@ enum Deletes_ {
 enum Sync {
     Full,
     Incremental,
+    Follow,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -120,6 +121,7 @@ impl PipelineOptions {
             sync: self.sync.map(|sync| match sync {
                 Sync::Full => "full".to_owned(),
                 Sync::Incremental => "incremental".to_owned(),
+                Sync::Follow => "follow".to_owned(),
             }),
             cursor: self.cursor,
             lookback: self.lookback,

@@ -149,6 +149,14 @@ fn print_stream(stream: &PreparedStream, output: Output) {
     for action in &stream.plan.publish {
         output.line(format!("  at the end: {} {}: {}", action.verb, action.object, action.detail));
     }
+    if let Some(passage) = &stream.work.passage {
+        let deletes = if passage.keeps() { "; what is deleted there stays here" } else { "" };
+        output.line(format!(
+            "  then: follow {}: apply every change by ({}){deletes}",
+            target.source,
+            target.key.join(", ")
+        ));
+    }
     if target.write == WriteMode::Append
         && stream.plan.existing.as_ref().is_some_and(|existing| existing.has_rows)
     {

@@ -1,7 +1,9 @@
 //! `syncline run FILE [PIPELINE]...`: pipelines of a file, one after the other.
 
 use clap::Args;
-use syncline_engine::shell::RunOptions;
+use futures_util::future::join_all;
+use syncline_config::Sync;
+use syncline_engine::follow::FollowOptions;
 use syncline_types::{Error, ErrorKind, Result, codes};
 
 use super::{Ended, Session, copy::run_pipeline, pipelines::of_file};
@@ -15,24 +17,44 @@ pub(crate) struct RunCommand {
     /// Throw away unfinished runs and begin again
     #[arg(long)]
     restart: bool,
+    /// Pipelines that follow end once everything is applied that has happened when they begin
+    #[arg(long)]
+    until_caught_up: bool,
 }
 
 impl RunCommand {
     /// A pipeline that fails does not stop the others.
     pub(crate) async fn run(self, session: &Session) -> Result<Ended> {
         let pipelines = of_file([vec![self.file], self.pipelines].concat())?;
-        let options = RunOptions { restart: self.restart };
+        let options = FollowOptions { restart: self.restart, until_caught_up: self.until_caught_up };
         let mut failed: Vec<Error> = vec![];
-        for pipeline in &pipelines {
-            match run_pipeline(pipeline, options, session).await {
+        let (follow, bounded): (Vec<_>, Vec<_>) =
+            pipelines.iter().partition(|pipeline| pipeline.sync == Sync::Follow);
+        let alone = pipelines.len() == 1;
+        let one = async |pipeline| {
+            let ended = run_pipeline(pipeline, options, session).await;
+            match &ended {
+                // The others go on, perhaps for long: this is said now.
+                Err(error) if error.kind() != ErrorKind::Interrupted && !alone => session.output.error(error),
+                _ => {}
+            }
+            ended
+        };
+        // Those that follow go on side by side until they are stopped; the others end.
+        let one_by_one = async {
+            let mut ended = vec![];
+            for pipeline in bounded {
+                ended.push(one(pipeline).await);
+            }
+            ended
+        };
+        let following = join_all(follow.into_iter().map(one));
+        let (bounded, follow) = tokio::join!(one_by_one, following);
+        for ended in bounded.into_iter().chain(follow) {
+            match ended {
                 Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::Interrupted || pipelines.len() == 1 => {
-                    return Err(error);
-                }
-                Err(error) => {
-                    session.output.error(&error);
-                    failed.push(error);
-                }
+                Err(error) if error.kind() == ErrorKind::Interrupted || alone => return Err(error),
+                Err(error) => failed.push(error),
             }
         }
         // Wrong configuration is told apart from failure only if it is all there is.

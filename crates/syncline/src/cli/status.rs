@@ -3,7 +3,8 @@
 use clap::Args;
 use serde_json::json;
 use syncline_config::File;
-use syncline_engine::incremental::Mark;
+use syncline_connect::LOG_MARK;
+use syncline_engine::{follow::FollowMark, incremental::Mark};
 use syncline_state::{RunSummary, SavedStream, Store, StreamPhase};
 use syncline_types::{Progress, Result};
 
@@ -126,7 +127,12 @@ fn show(session: &Session, summary: &RunSummary) {
         ]);
     }
     table(&rows, 2).iter().for_each(|line| output.line(line));
-    for (source, text) in &summary.marks {
+    let followed = summary.marks.get(LOG_MARK).and_then(|text| FollowMark::read(text).ok());
+    if let Some(mark) = &followed {
+        let streams: Vec<&str> = mark.copied.keys().map(String::as_str).collect();
+        output.line(format!("  followed up to {}: {}", mark.position.0, streams.join(", ")));
+    }
+    for (source, text) in summary.marks.iter().filter(|(source, _)| *source != LOG_MARK) {
         let mark = Mark::read(text).ok();
         let value = mark.as_ref().and_then(|mark| mark.value.as_deref()).unwrap_or("no value yet");
         let cursor = mark.as_ref().map_or("?", |mark| mark.cursor.as_str());
@@ -145,5 +151,6 @@ fn show(session: &Session, summary: &RunSummary) {
         "event": "status", "pipeline": summary.pipeline, "state": state, "run": summary.run.run,
         "from": summary.from, "to": summary.to, "started": summary.started, "updated": summary.updated,
         "dead_letters": summary.letters, "streams": streams, "marks": marks,
+        "followed": followed.map(|mark| json!({"position": mark.position.0, "streams": mark.copied.keys().collect::<Vec<_>>()})),
     }));
 }

@@ -13,6 +13,7 @@ mod copy;
 mod deletes;
 mod demo;
 mod file;
+mod follow;
 mod full;
 mod incremental;
 mod kill;

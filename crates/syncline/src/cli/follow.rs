@@ -1,0 +1,164 @@
+//! Pipelines that copy and then follow: what is shown of them.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::json;
+use syncline_config::Pipeline;
+use syncline_engine::{
+    core::{Scope, StreamView},
+    follow::{Counted, FollowOptions, LiveObserver, Observer, Stopped, follow},
+    shell::{self, Outcome, prepare},
+};
+use syncline_types::{Error, Position, Result};
+
+use super::{
+    Session,
+    copy::{report, stopped, warn},
+};
+use crate::{
+    output::{Output, count, duration},
+    progress::Progress,
+};
+
+/// How often a line is printed while changes come.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+const OBJECT_EVERY: Duration = Duration::from_secs(1);
+
+/// Copies a pipeline's streams and follows them, until it is stopped.
+pub(super) async fn follow_pipeline(
+    pipeline: &Pipeline,
+    options: FollowOptions,
+    session: &Session,
+) -> Result<()> {
+    let cx = Session::context(pipeline);
+    // Nothing has been changed while it is prepared, so stopping is simply to stop.
+    let prepared = tokio::select! {
+        prepared = prepare(pipeline, syncline_connectors::by_scheme, &cx, &session.state) => prepared?,
+        () = session.stop.cancelled() => return Err(stopped(pipeline)),
+    };
+    warn(&prepared, session.output);
+    let streams = prepared
+        .streams
+        .iter()
+        .map(|stream| (stream.work.target.source.to_string(), stream.work.read.stream.rows_estimate))
+        .collect();
+    let mut shown = Shown {
+        copy: Progress::new(session.output, &pipeline.id, session.bars.clone(), streams),
+        output: session.output,
+        pipeline: pipeline.id.clone(),
+        all: Counted::default(),
+        since: Counted::default(),
+        last: Instant::now(),
+        position: None,
+    };
+    let ended = follow(prepared, &session.state, options, &session.stop, &mut shown).await;
+    if shown.position.is_some() {
+        shown.tell("stopped", shown.all);
+    }
+    match ended? {
+        Stopped::Asked | Stopped::Reached => Ok(()),
+    }
+}
+
+/// Shows a pipeline that follows.
+struct Shown {
+    copy: Progress,
+    output: Output,
+    pipeline: String,
+    all: Counted,
+    /// What has come since something was printed last.
+    since: Counted,
+    last: Instant,
+    /// Once it follows.
+    position: Option<Position>,
+}
+
+impl Shown {
+    fn tell(&self, event: &str, counted: Counted) {
+        let lag = lag_seconds(&counted);
+        let position = self.position.as_ref().map(|position| position.0.as_str()).unwrap_or_default();
+        match self.output {
+            Output::Text => {
+                let lag = lag.map(|lag| format!(", {} behind", duration(lag))).unwrap_or_default();
+                eprintln!(
+                    "{}: {} changes in {} transactions {}{lag}, up to {position}",
+                    self.pipeline,
+                    count(counted.changes),
+                    count(counted.transactions),
+                    if event == "stopped" { "applied in all" } else { "applied" },
+                );
+            }
+            Output::Json => self.output.object(&json!({
+                "event": event,
+                "pipeline": self.pipeline,
+                "changes": counted.changes,
+                "transactions": counted.transactions,
+                "bytes": counted.bytes,
+                "rejected": counted.rejected,
+                "lag_seconds": lag,
+                "position": position,
+            })),
+        }
+    }
+}
+
+/// How long ago the last transaction was committed at the source.
+fn lag_seconds(counted: &Counted) -> Option<f64> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_micros();
+    let committed = u128::try_from(counted.committed_micros?).ok()?;
+    Some(now.saturating_sub(committed) as f64 / 1e6)
+}
+
+impl shell::Observer for Shown {
+    fn progress(&mut self, views: &[StreamView]) {
+        self.copy.progress(views);
+    }
+
+    fn retrying(&mut self, scope: Scope, error: &Error) {
+        self.copy.retrying(scope, error);
+    }
+}
+
+impl LiveObserver for Shown {
+    fn applied(&mut self, counted: &Counted, position: &Position) {
+        self.all.add(*counted);
+        self.since.add(*counted);
+        self.position = Some(position.clone());
+        let every = if self.output == Output::Text { LINE_EVERY } else { OBJECT_EVERY };
+        if self.last.elapsed() >= every {
+            self.last = Instant::now();
+            let since = std::mem::take(&mut self.since);
+            self.tell("applied", since);
+        }
+    }
+
+    fn waiting(&mut self, error: &Error, pause: Duration) {
+        match self.output {
+            Output::Text => {
+                eprintln!("{}: {error}; trying again in {}", self.pipeline, duration(pause.as_secs_f64()))
+            }
+            Output::Json => self.output.object(&json!({
+                "event": "retry",
+                "pipeline": self.pipeline,
+                "code": error.code().to_string(),
+                "message": error.sentence(),
+                "pause_seconds": pause.as_secs_f64(),
+            })),
+        }
+    }
+}
+
+impl Observer for Shown {
+    fn following(&mut self, copied: Option<&Outcome>, position: &Position) {
+        if let Some(outcome) = copied {
+            report(outcome, self.output);
+        }
+        self.position = Some(position.clone());
+        match self.output {
+            Output::Text => eprintln!("{}: following from {}", self.pipeline, position.0),
+            Output::Json => self
+                .output
+                .object(&json!({"event": "following", "pipeline": self.pipeline, "position": position.0})),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Following: a copy that stays in step.
+
+mod kill;
+mod live;
