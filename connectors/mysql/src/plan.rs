@@ -11,7 +11,7 @@ use syncline_types::{Error, Result};
 
 pub(crate) use self::{
     check::needs_decision,
-    seen::{Seen, Way, see},
+    seen::{Seen, see},
     shape::Shape,
     steps::{NUMBER, Step},
 };

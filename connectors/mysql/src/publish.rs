@@ -10,7 +10,7 @@ mod sql;
 
 use syncline_connect::{Marking, Published, RunRef, Target, Task, WriteMode};
 use syncline_sql::{
-    Dialect,
+    Dialect, Way,
     bookkeeping::{self, StreamMark},
     insert_select,
 };
@@ -20,7 +20,7 @@ use crate::{
     client::Client,
     dialect::{Mysql, text_constant},
     plan::table::{Table, database, find, made_comment},
-    plan::{NUMBER, Seen, Way, needs_decision, see},
+    plan::{NUMBER, Seen, needs_decision, see},
     sink::{Fence, SinkShared, exists, fenced, holds},
 };
 

@@ -247,7 +247,7 @@ impl Sink for MysqlSink {
         }
         let sql = self.shared.ours.progress(pipeline);
         let rows = control.client.texts(&sql, "read the progress of pipeline", pipeline).await?;
-        bookkeeping::read(rows).map(Some)
+        syncline_sql::bookkeeping::read_rows(rows).map(Some)
     }
 
     async fn writer(&self, run: &RunRef) -> Result<Box<dyn Writer>> {

@@ -3,7 +3,7 @@
 
 use syncline_connect::{Marking, Published, RunRef, Target, Task, WriteMode};
 use syncline_sql::{
-    Dialect,
+    Dialect, Way,
     bookkeeping::{self, StreamMark},
     changing, delete_staged, delete_vanished, insert_missing, insert_select, merge, quote_text,
     update_changed,
@@ -13,7 +13,7 @@ use syncline_types::{Column, Error, ErrorKind, Result, codes};
 use crate::{
     client::Client,
     dialect::Postgres,
-    plan::{Seen, Way, qualified_made, see},
+    plan::{Seen, qualified_made, see},
     schema::{Table, describe, find},
     sink::{SinkShared, fenced, holds},
     types::equal_is_same,

@@ -13,7 +13,7 @@ use syncline_sql::{
     bookkeeping::{self, StreamMark},
     quote_text,
 };
-use syncline_types::{Error, Result, SplitId, StreamName, codes};
+use syncline_types::{Error, Result, StreamName, codes};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{
@@ -287,7 +287,7 @@ impl Sink for PostgresSink {
             quote_text(pipeline)
         );
         let rows = control.client.texts(&sql, "read the progress of pipeline", pipeline).await?;
-        read_progress(rows).map(Some)
+        bookkeeping::read_rows(rows).map(Some)
     }
 
     async fn writer(&self, run: &RunRef) -> Result<Box<dyn Writer>> {
@@ -367,32 +367,4 @@ impl Sink for PostgresSink {
         let control = self.control().await?;
         publish::close(&control.client, &self.shared, pipeline).await
     }
-}
-
-fn read_progress(rows: Vec<Vec<Option<String>>>) -> Result<TargetProgress> {
-    let mut progress = TargetProgress::default();
-    for row in rows {
-        let [Some(run), Some(stream), Some(split), Some(epoch), Some(position)] = row.as_slice() else {
-            continue;
-        };
-        let numbers = (stream.parse::<i64>(), split.parse::<i64>(), epoch.parse::<u64>());
-        let (Ok(stream), Ok(split), Ok(epoch)) = numbers else { continue };
-        let Ok(stream) = u32::try_from(stream) else {
-            progress.epoch = progress.epoch.max(epoch);
-            continue;
-        };
-        progress.run = Some(run.clone());
-        match u32::try_from(split) {
-            Ok(_) if position.is_empty() => {}
-            Ok(split) => {
-                progress.splits.insert((stream, SplitId(split)), bookkeeping::read_progress(position)?);
-            }
-            Err(_) => {
-                if bookkeeping::read_mark(position)? == StreamMark::Published {
-                    progress.published.push(stream);
-                }
-            }
-        }
-    }
-    Ok(progress)
 }

@@ -192,14 +192,15 @@ fn option(key: &str) -> String {
 }
 
 /// Keys that people know from elsewhere or from the plan of things to come.
-const NOT_YET: &[(&str, &str)] =
-    &[("schema_changes", "following the schema of a source"), ("schedule", "pipelines that start by themselves")];
+const NOT_YET: &[(&str, &str)] = &[
+    ("schema_changes", "following the schema of a source"),
+    ("schedule", "pipelines that start by themselves"),
+];
 
 fn unknown_key(key: &str, known: &[&str], about: &str) -> Problem {
     if let Some((_, of)) = NOT_YET.iter().find(|(name, _)| *name == key) {
         let reason = format!("`{key}` in {about} belongs to {of}, which this version does not have");
-        return Problem::new(&codes::UNKNOWN_KEY, reason)
-            .hint("Remove it");
+        return Problem::new(&codes::UNKNOWN_KEY, reason).hint("Remove it");
     }
     let reason = format!("unknown key `{key}` in {about}");
     Problem::new(&codes::UNKNOWN_KEY, reason).did_you_mean(key, known.iter().copied())

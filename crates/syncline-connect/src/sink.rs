@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use syncline_types::{Error, LogicalType, Progress, Result, SplitId, StreamName, TableSchema, codes};
+use syncline_types::{Column, Error, LogicalType, Progress, Result, SplitId, StreamName, TableSchema, codes};
 
 use crate::{Applier, Batch, Delivery, Finding, Outcome};
 
@@ -275,6 +275,19 @@ pub struct ColumnPlan {
     pub target_type: String,
     /// What is special about it, such as `widened`.
     pub note: Option<String>,
+}
+
+impl ColumnPlan {
+    /// A column of the stream and what it becomes.
+    pub fn new(column: &Column, target_type: String, note: Option<String>) -> Self {
+        ColumnPlan {
+            name: column.name.clone(),
+            logical: column.logical,
+            source_type: column.native.clone(),
+            target_type,
+            note,
+        }
+    }
 }
 
 fn as_text<S: serde::Serializer>(

@@ -3,8 +3,8 @@
 //! All begin with `_syncline`, are hidden from discovery and verification, and never travel.
 
 use serde::{Deserialize, Serialize};
-use syncline_connect::{Marking, ProgressRow};
-use syncline_types::{Error, Result, codes};
+use syncline_connect::{Marking, ProgressRow, TargetProgress};
+use syncline_types::{Error, Result, SplitId, codes};
 
 /// Every name of ours begins so.
 pub const PREFIX: &str = "_syncline";
@@ -97,6 +97,39 @@ pub fn marking(
             ),
         ],
     }
+}
+
+/// Reads the rows of a pipeline in the table of progress: run, stream, split, epoch and position, each as
+/// a text.
+///
+/// # Errors
+/// [`codes::BAD_BYTES`] when one is not as Syncline wrote it.
+pub fn read_rows(rows: Vec<Vec<Option<String>>>) -> Result<TargetProgress> {
+    let mut progress = TargetProgress::default();
+    for row in rows {
+        let [Some(run), Some(stream), Some(split), Some(epoch), Some(position)] = row.as_slice() else {
+            continue;
+        };
+        let numbers = (stream.parse::<i64>(), split.parse::<i64>(), epoch.parse::<u64>());
+        let (Ok(stream), Ok(split), Ok(epoch)) = numbers else { continue };
+        let Ok(stream) = u32::try_from(stream) else {
+            progress.epoch = progress.epoch.max(epoch);
+            continue;
+        };
+        progress.run = Some(run.clone());
+        match u32::try_from(split) {
+            Ok(_) if position.is_empty() => {}
+            Ok(split) => {
+                progress.splits.insert((stream, SplitId(split)), read_progress(position)?);
+            }
+            Err(_) => {
+                if read_mark(position)? == StreamMark::Published {
+                    progress.published.push(stream);
+                }
+            }
+        }
+    }
+    Ok(progress)
 }
 
 fn garbled() -> Error {

@@ -8,6 +8,7 @@ mod dialect;
 mod fit;
 mod publish;
 mod range;
+mod way;
 
 pub use dialect::{Dialect, quote_double, quote_text};
 pub use fit::{Fit, Reconciled, fit, reconcile};
@@ -16,3 +17,4 @@ pub use publish::{
     update_changed,
 };
 pub use range::{cut_condition, key_range_condition, key_tuple, order_by, predicate_condition};
+pub use way::{Way, key_problem};

@@ -1,11 +1,11 @@
 //! What stands in the way: names, decisions, columns and keys.
 
 use syncline_connect::{ColumnPlan, Finding, Target, TargetPlan, Task, WriteMode};
-use syncline_sql::{Fit, bookkeeping, reconcile};
+use syncline_sql::{Fit, Way, bookkeeping, key_problem, reconcile};
 use syncline_types::{Column, Error, LogicalType, codes};
 
 use super::{
-    Seen, Shape, Way, blocker,
+    Seen, Shape, blocker,
     shape::{KEY_BYTES_MAX, can_be_key},
 };
 use crate::{
@@ -147,7 +147,7 @@ pub(super) fn columns(target: &Target, seen: &Seen, shape: &Shape, plan: &mut Ta
             if let Some(note) = &made.note {
                 plan.findings.push(Finding::warning(format!("column `{}` of `{name}`: {note}", column.name)));
             }
-            plan.columns.push(column_plan(column, made.type_name.clone(), made.note.clone()));
+            plan.columns.push(ColumnPlan::new(column, made.type_name.clone(), made.note.clone()));
         }
         return;
     };
@@ -180,7 +180,7 @@ pub(super) fn columns(target: &Target, seen: &Seen, shape: &Shape, plan: &mut Ta
                     )),
             );
         }
-        plan.columns.push(column_plan(column, target_type, note));
+        plan.columns.push(ColumnPlan::new(column, target_type, note));
     }
     if target.task == Task::Delete {
         // Its keys are looked for, and no row is made.
@@ -200,7 +200,7 @@ pub(super) fn columns(target: &Target, seen: &Seen, shape: &Shape, plan: &mut Ta
         }
         warn_of_text(target, column, plan);
         let target_type = made(column).map(|made| made.type_name.clone()).unwrap_or_default();
-        plan.columns.push(column_plan(column, target_type, Some("added".to_owned())));
+        plan.columns.push(ColumnPlan::new(column, target_type, Some("added".to_owned())));
     }
     let unfilled = reconciled.unfilled.iter().filter(|_| target.task == Task::Load);
     for column in unfilled {
@@ -320,41 +320,9 @@ fn argument(native: &str) -> Option<u64> {
     inside.split([',', ')']).next()?.parse().ok()
 }
 
-fn column_plan(column: &Column, target_type: String, note: Option<String>) -> ColumnPlan {
-    ColumnPlan {
-        name: column.name.clone(),
-        logical: column.logical,
-        source_type: column.native.clone(),
-        target_type,
-        note,
-    }
-}
-
 pub(super) fn key(target: &Target, seen: &Seen, plan: &mut TargetPlan) {
-    let missing = target.key.iter().find(|key| target.schema.column(key).is_none());
-    if let Some(missing) = missing {
-        return blocker(plan, target.schema.unknown_column(missing));
-    }
-    if target.write != WriteMode::Merge {
-        return;
-    }
-    let by_key = match target.task {
-        Task::Load => "merge into",
-        Task::Update => "update rows of",
-        Task::Delete => "delete rows of",
-    };
-    let error = || Error::new(&codes::KEY_MISSING, by_key, format!("`{}`", target.name));
-    if target.key.is_empty() {
-        let error = error().because("the stream has no key");
-        return blocker(plan, error.hint("Name one with --key COL,... (key: [COL]), or use --write append"));
-    }
-    if let Some(table) = &seen.table
-        && !table.has_key(&target.key)
-    {
-        let reason = format!("{} is no primary key or unique, never NULL key there", target.key.join(", "));
-        let hint = "Create a unique index over whole NOT NULL columns, or name another key";
-        blocker(plan, error().because(reason).hint(hint));
-    }
+    let has_key = seen.table.as_ref().map(|table| table.has_key(&target.key));
+    plan.findings.extend(key_problem(target, has_key).map(Finding::blocker));
 }
 
 /// A table that is made has the stream's key, and not every type can have one.

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use syncline_connect::{Action, Finding, Target, TargetPlan, Task, WriteMode};
-use syncline_sql::{Dialect, reconcile};
+use syncline_sql::{Dialect, Way, reconcile};
 use syncline_types::Column;
 
-use super::{Seen, Shape, Way};
+use super::{Seen, Shape};
 use crate::{
     client::Client,
     dialect::{Mysql, qualified},

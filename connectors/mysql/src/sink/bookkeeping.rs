@@ -1,8 +1,8 @@
 //! The statements for Syncline's own tables, which are in the connection's database.
 
-use syncline_connect::{Marking, ProgressDelta, RunRef, Target, TargetProgress};
+use syncline_connect::{Marking, ProgressDelta, RunRef, Target};
 use syncline_sql::bookkeeping::{self, StreamMark};
-use syncline_types::{Error, Result, SplitId, StreamName, codes};
+use syncline_types::{Error, SplitId, StreamName, codes};
 
 use crate::dialect::{qualified, text_constant};
 
@@ -195,32 +195,4 @@ pub(crate) fn fenced(run: &RunRef) -> Error {
 pub(crate) fn holds(answers: &[Vec<Option<String>>], run: &RunRef) -> bool {
     let epoch = answers.first().and_then(|row| row.first()).and_then(Option::as_deref);
     epoch == Some(run.epoch.to_string().as_str())
-}
-
-pub(super) fn read(rows: Vec<Vec<Option<String>>>) -> Result<TargetProgress> {
-    let mut progress = TargetProgress::default();
-    for row in rows {
-        let [Some(run), Some(stream), Some(split), Some(epoch), Some(position)] = row.as_slice() else {
-            continue;
-        };
-        let numbers = (stream.parse::<i64>(), split.parse::<i64>(), epoch.parse::<u64>());
-        let (Ok(stream), Ok(split), Ok(epoch)) = numbers else { continue };
-        let Ok(stream) = u32::try_from(stream) else {
-            progress.epoch = progress.epoch.max(epoch);
-            continue;
-        };
-        progress.run = Some(run.clone());
-        match u32::try_from(split) {
-            Ok(_) if position.is_empty() => {}
-            Ok(split) => {
-                progress.splits.insert((stream, SplitId(split)), bookkeeping::read_progress(position)?);
-            }
-            Err(_) => {
-                if bookkeeping::read_mark(position)? == StreamMark::Published {
-                    progress.published.push(stream);
-                }
-            }
-        }
-    }
-    Ok(progress)
 }

@@ -13,12 +13,13 @@ use crate::client::Client;
 const LOOKS_MAX: u32 = 600;
 const PAUSE: &str = "DO SLEEP(0.05)";
 
-/// Where `SHOW FULL PROCESSLIST` has the session's number, and its statement.
+/// Where `SHOW FULL PROCESSLIST` has the session's number, its user, and its statement.
 const SESSION: usize = 0;
+const USER: usize = 1;
 const STATEMENT: usize = 7;
 
-/// Ends those that work on staging of a pipeline's runs, and waits until they have. To be called when
-/// the pipeline has a new epoch, so that nobody begins another.
+/// Ends those of our own user that work on staging of a pipeline's runs, and waits until they have. To be
+/// called when the pipeline has a new epoch, so that nobody begins another.
 pub(super) async fn end(client: &mut Client, ours: &Ours, pipeline: &str) -> Result<()> {
     let operation = "take over pipeline";
     let runs = client.texts(&ours.runs(pipeline), operation, pipeline).await?;
@@ -27,11 +28,13 @@ pub(super) async fn end(client: &mut Client, ours: &Ours, pipeline: &str) -> Res
     if staging.is_empty() {
         return Ok(());
     }
+    let user = client.text("SELECT SUBSTRING_INDEX(USER(), '@', 1)", operation, pipeline).await?;
     for _ in 0..LOOKS_MAX {
         let sessions = client.texts("SHOW FULL PROCESSLIST", operation, pipeline).await?;
         let at_work = sessions.iter().filter_map(|row| {
             let (session, statement) = (row.get(SESSION)?.as_deref()?, row.get(STATEMENT)?.as_deref()?);
-            staging.iter().any(|prefix| statement.contains(prefix)).then_some(session)
+            let ours = row.get(USER)? == &user && staging.iter().any(|prefix| statement.contains(prefix));
+            ours.then_some(session)
         });
         let mut found = false;
         for session in at_work {

@@ -1,10 +1,10 @@
 //! What stands in the way: names, grants, decisions, columns and keys.
 
 use syncline_connect::{ColumnPlan, Finding, Target, TargetPlan, Task, WriteMode};
-use syncline_sql::{Dialect, Fit, bookkeeping, quote_text, reconcile};
+use syncline_sql::{Dialect, Fit, Way, bookkeeping, key_problem, quote_text, reconcile};
 use syncline_types::{Column, Error, LogicalType, Result, codes};
 
-use super::{Seen, Types, Way, blocker};
+use super::{Seen, Types, blocker};
 use crate::{
     client::Client,
     dialect::{Postgres, qualified},
@@ -204,7 +204,7 @@ pub(super) fn columns(target: &Target, seen: &Seen, types: &Types, plan: &mut Ta
             if let Some(note) = &note {
                 plan.findings.push(Finding::warning(format!("column `{}` of `{name}`: {note}", column.name)));
             }
-            plan.columns.push(column_plan(column, types.of(column).to_owned(), note));
+            plan.columns.push(ColumnPlan::new(column, types.of(column).to_owned(), note));
         }
         return;
     };
@@ -233,7 +233,7 @@ pub(super) fn columns(target: &Target, seen: &Seen, types: &Types, plan: &mut Ta
                     )),
             );
         }
-        plan.columns.push(column_plan(column, target_type, note));
+        plan.columns.push(ColumnPlan::new(column, target_type, note));
     }
     if target.task == Task::Delete {
         // Its keys are looked for, and no row is made.
@@ -252,7 +252,7 @@ pub(super) fn columns(target: &Target, seen: &Seen, types: &Types, plan: &mut Ta
                     )),
             );
         }
-        plan.columns.push(column_plan(column, target_type, Some("added".to_owned())));
+        plan.columns.push(ColumnPlan::new(column, target_type, Some("added".to_owned())));
     }
     let unfilled = reconciled.unfilled.iter().filter(|_| target.task == Task::Load);
     for column in unfilled {
@@ -288,54 +288,9 @@ fn by_native(column: &Column, at_target: &Column, fit: Fit) -> Fit {
     }
 }
 
-fn column_plan(column: &Column, target_type: String, note: Option<String>) -> ColumnPlan {
-    ColumnPlan {
-        name: column.name.clone(),
-        logical: column.logical,
-        source_type: column.native.clone(),
-        target_type,
-        note,
-    }
-}
-
 pub(super) fn key(target: &Target, seen: &Seen, plan: &mut TargetPlan) {
-    let missing = target.key.iter().find(|key| target.schema.column(key).is_none());
-    if let Some(missing) = missing {
-        return blocker(plan, target.schema.unknown_column(missing));
-    }
-    if target.write != WriteMode::Merge {
-        return;
-    }
-    if target.key.is_empty() {
-        return blocker(
-            plan,
-            Error::new(&codes::KEY_MISSING, by_key(target.task), format!("`{}`", target.name))
-                .because("the stream has no key")
-                .hint("Name one with --key COL,... (key: [COL]), or use --write append"),
-        );
-    }
-    if let Some(table) = &seen.table
-        && !seen.is_key(table, &target.key)
-    {
-        blocker(
-            plan,
-            Error::new(&codes::KEY_MISSING, by_key(target.task), format!("`{}`", target.name))
-                .because(format!(
-                    "{} is no primary key or unique, never NULL key there",
-                    target.key.join(", ")
-                ))
-                .hint("Create a unique index over NOT NULL columns, or name another key"),
-        );
-    }
-}
-
-/// What is done by key, in words.
-fn by_key(task: Task) -> &'static str {
-    match task {
-        Task::Load => "merge into",
-        Task::Update => "update rows of",
-        Task::Delete => "delete rows of",
-    }
+    let has_key = seen.table.as_ref().map(|table| seen.is_key(table, &target.key));
+    plan.findings.extend(key_problem(target, has_key).map(Finding::blocker));
 }
 
 /// A table that is made has the stream's key, and values of `json` cannot be compared.

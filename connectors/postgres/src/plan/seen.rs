@@ -1,7 +1,7 @@
 //! What is there, as far as a target is concerned.
 
-use syncline_connect::{Replace, Target, Task, WriteMode};
-use syncline_sql::{Dialect, bookkeeping, quote_text};
+use syncline_connect::{Replace, Target};
+use syncline_sql::{Dialect, Way, bookkeeping, quote_text};
 use syncline_types::{Error, ErrorKind, Result};
 
 use crate::{
@@ -19,27 +19,6 @@ pub(crate) struct Seen {
     pub(crate) attached: Attached,
     /// Check constraints: the columns each looks at, and its name and definition.
     pub(super) checks: Vec<(Vec<String>, String)>,
-}
-
-/// How the staged rows get to where everybody sees them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// Staging takes the target's name.
-    Rename,
-    /// All rows are deleted and the staged ones inserted, in one transaction.
-    InPlace,
-    /// Rows are deleted, updated and inserted by key, because other tables refer to them.
-    InPlaceByKey,
-    /// Rows are updated and inserted by key.
-    Merge,
-    /// Rows that are there are updated by key.
-    Update,
-    /// Rows are deleted by key.
-    Delete,
-    /// The staged rows are inserted.
-    Insert,
-    /// Rows are written where everybody sees them, chunk by chunk.
-    Direct,
 }
 
 /// Looks at a target.
@@ -116,26 +95,16 @@ pub(crate) fn qualified_made(client: &Client) -> String {
 impl Seen {
     /// How rows will be published.
     pub(crate) fn way(&self, target: &Target) -> Way {
-        match target.task {
-            Task::Load => {}
-            Task::Update => return Way::Update,
-            Task::Delete => return Way::Delete,
-        }
-        match (target.write, &self.table) {
-            (WriteMode::Append, _) if !target.staged => Way::Direct,
-            (_, None) => Way::Rename,
-            (WriteMode::Append, Some(_)) => Way::Insert,
-            (WriteMode::Merge, Some(_)) => Way::Merge,
-            (WriteMode::Overwrite, Some(table)) => {
-                if self.attached.reasons.is_empty() && target.replace == Replace::Auto {
-                    Way::Rename
-                } else if self.attached.referenced && self.is_key(table, &target.key) {
-                    Way::InPlaceByKey
-                } else {
-                    Way::InPlace
-                }
+        let overwrite = self.table.as_ref().map(|table| {
+            if self.attached.reasons.is_empty() && target.replace == Replace::Auto {
+                Way::Rename
+            } else if self.attached.referenced && self.is_key(table, &target.key) {
+                Way::InPlaceByKey
+            } else {
+                Way::InPlace
             }
-        }
+        });
+        Way::of(target, overwrite)
     }
 
     /// Whether these columns are a key of the table.

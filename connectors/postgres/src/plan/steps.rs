@@ -1,10 +1,10 @@
 //! What is done before the first row, and when all rows are there.
 
 use syncline_connect::{Action, Finding, Target, TargetPlan, Task, WriteMode};
-use syncline_sql::{Dialect, reconcile};
+use syncline_sql::{Dialect, Way, reconcile};
 use syncline_types::Column;
 
-use super::{Seen, Types, Way, default::default_sql};
+use super::{Seen, Types, default::default_sql};
 use crate::{
     client::Client,
     dialect::{NAME, Postgres, qualified},

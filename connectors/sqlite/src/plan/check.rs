@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 use syncline_connect::{ColumnPlan, Finding, Target, TargetPlan, Task, WriteMode};
-use syncline_sql::{Fit, Reconciled, bookkeeping, reconcile};
+use syncline_sql::{Fit, Reconciled, bookkeeping, key_problem, reconcile};
 use syncline_types::{Column, Error, LogicalType, Result, codes};
 
 use super::{Seen, Way, respelled, shape};
@@ -113,7 +113,7 @@ pub(super) fn columns(target: &Target, seen: &Seen, plan: &mut TargetPlan) {
     let Some(table) = seen.fixed(target) else {
         for column in &target.schema.columns {
             warn_of_text(target, column, plan);
-            plan.columns.push(column_plan(column, column_type(column, &target.schema.dialect), None));
+            plan.columns.push(ColumnPlan::new(column, column_type(column, &target.schema.dialect), None));
         }
         return;
     };
@@ -144,7 +144,7 @@ pub(super) fn columns(target: &Target, seen: &Seen, plan: &mut TargetPlan) {
                     )),
             );
         }
-        plan.columns.push(column_plan(column, at_table.declared.clone(), note));
+        plan.columns.push(ColumnPlan::new(column, at_table.declared.clone(), note.map(str::to_owned)));
     }
     if target.task == Task::Delete {
         // Its keys are looked for, and no row is made.
@@ -162,7 +162,7 @@ pub(super) fn columns(target: &Target, seen: &Seen, plan: &mut TargetPlan) {
         }
         warn_of_text(target, column, plan);
         let declared = shape::added(column, &target.schema.dialect, table);
-        plan.columns.push(column_plan(column, declared, Some("added")));
+        plan.columns.push(ColumnPlan::new(column, declared, Some("added".to_owned())));
     }
     for column in unfilled.into_iter().filter(|_| target.task == Task::Load) {
         let filled = table.alias.as_deref() == Some(&column.name)
@@ -190,46 +190,17 @@ fn warn_of_text(target: &Target, column: &Column, plan: &mut TargetPlan) {
     }
 }
 
-fn column_plan(column: &Column, target_type: String, note: Option<&str>) -> ColumnPlan {
-    ColumnPlan {
-        name: column.name.clone(),
-        logical: column.logical,
-        source_type: column.native.clone(),
-        target_type,
-        note: note.map(str::to_owned),
-    }
-}
-
 pub(super) fn key(
     connection: Option<&Connection>,
     target: &Target,
     seen: &Seen,
     plan: &mut TargetPlan,
 ) -> Result<()> {
-    let missing = target.key.iter().find(|key| target.schema.column(key).is_none());
-    if let Some(missing) = missing {
-        blocker(plan, target.schema.unknown_column(missing));
-        return Ok(());
-    }
-    if target.write != WriteMode::Merge {
-        return Ok(());
-    }
-    let by_key = match target.task {
-        Task::Load => "merge into",
-        Task::Update => "update rows of",
-        Task::Delete => "delete rows of",
+    let has_key = match (connection, &seen.table) {
+        (Some(connection), Some(table)) => Some(merge_key(connection, table, &target.key)?.is_some()),
+        _ => None,
     };
-    let error = Error::new(&codes::KEY_MISSING, by_key, format!("`{}`", target.name));
-    if target.key.is_empty() {
-        let error = error.because("the stream has no key");
-        blocker(plan, error.hint("Name one with --key COL,... (key: [COL]), or use --write append"));
-    } else if let (Some(connection), Some(table)) = (connection, &seen.table)
-        && merge_key(connection, table, &target.key)?.is_none()
-    {
-        let columns = target.key.join(", ");
-        let error = error.because(format!("({columns}) is no primary key or unique, never NULL key there"));
-        blocker(plan, error.hint("Create a unique index over NOT NULL columns, or name another key"));
-    }
+    plan.findings.extend(key_problem(target, has_key).map(Finding::blocker));
     Ok(())
 }
 
