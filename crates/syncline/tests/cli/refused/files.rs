@@ -28,7 +28,7 @@ fn a_mistake_in_a_file_is_named_with_its_line() {
         (yaml("    write: upsert\n"), "SYN-1004", &[":8:", "merge"]),
         (yaml("    parallel: 0\n"), "SYN-1004", &[":8:"]),
         (yaml("    chunk_rows: many\n"), "SYN-1004", &[":8:"]),
-        (yaml("    sync: follow\n"), "SYN-1004", &[":8:", "full"]),
+        (yaml("    sync: folow\n"), "SYN-1004", &[":8:", "follow"]),
         (yaml("    cursor: id\n"), "SYN-1004", &[":8:", "cursor"]),
         (yaml("    streams: [t]\n").replace("to: b", "to: c"), "SYN-1004", &[":7:", "`c`", "a, b"]),
         (yaml("").replace("    to: b\n", ""), "SYN-1004", &[":5:", "to"]),
