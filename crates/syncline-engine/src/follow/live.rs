@@ -18,6 +18,7 @@ use super::{
     known_mark,
     mark::{FollowMark, LOG},
 };
+use crate::shell::Limits;
 
 /// What is gathered is applied after so many bytes of the log at the latest.
 const GATHER_BYTES: u64 = 8 << 20;
@@ -40,6 +41,8 @@ pub struct Live {
     pub streams: Vec<Followed>,
     /// What happens to rows that cannot go on.
     pub on_error: OnError,
+    /// How fast changes may go on.
+    pub limits: Limits,
     /// How far it is.
     pub mark: FollowMark,
 }
@@ -99,6 +102,10 @@ impl Live {
         loop {
             if self.reached(upto)? {
                 return Ok(Stopped::Reached);
+            }
+            // What is gathered, or open at the target, is read again by the next one.
+            if stop.is_cancelled() {
+                return Ok(Stopped::Asked);
             }
             while gather.is_empty() {
                 let logged = match idle.take() {
@@ -192,6 +199,7 @@ impl Live {
             Some(position) if self.is_steady(&position)? => Some(position),
             _ => None,
         };
+        self.limits.pass(part.counted.changes, part.counted.bytes).await;
         let together = part.finish(&self.streams)?;
         for (number, net) in &together.nets {
             let Some(stream) = self.streams.get(*number) else { continue };

@@ -33,7 +33,8 @@ pub use self::{
 use crate::{
     core::RetryPolicy,
     shell::{
-        self, Outcome, Prepared, RunOptions, StreamWork, prepare::fingerprint, run::run_id, work::broken,
+        self, Limits, Outcome, Prepared, RunOptions, StreamWork, prepare::fingerprint, run::run_id,
+        work::broken,
     },
 };
 
@@ -170,7 +171,9 @@ pub async fn follow(
         true => Some(log.head().await?),
         false => None,
     };
-    let mut live = Live { run, log, sink, store, streams, on_error: pipeline.on_error, mark };
+    let limits = Limits::new(pipeline.limits.rows_per_second, pipeline.limits.bytes_per_second);
+    let on_error = pipeline.on_error;
+    let mut live = Live { run, log, sink, store, streams, on_error, limits, mark };
     let stopped = persist(&mut live, upto.as_ref(), stop, observer).await;
     let epoch_kept = live.sink.close(&pipeline.id).await;
     drop(live);

@@ -5,6 +5,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use syncline_config::{Deletes, OnError};
 use syncline_connect::{Log, Read, Replace, RunRef, Sink, SplitOrder, Stream, Target, Task, WriteMode};
 use syncline_engine::follow::{Counted, FollowMark, Followed, Live, LiveObserver, Passage, known_mark};
+use syncline_engine::shell::Limits;
 use syncline_steps::{Chain, StepSpec};
 use syncline_types::{Column, Error, LogicalType, Position, Retry, StreamName, TableSchema};
 use tokio_util::sync::CancellationToken;
@@ -83,7 +84,8 @@ async fn follow(world: World) -> bool {
     let run = RunRef { pipeline: "p".into(), run: "+log".into(), epoch };
     let store = Arc::new(SimStore(world.clone(), epoch));
     let streams = world.streams.clone();
-    let mut live = Live { run, log, sink, store, streams, on_error: OnError::Stop, mark };
+    let mut live =
+        Live { run, log, sink, store, streams, on_error: OnError::Stop, limits: Limits::default(), mark };
     let stop = CancellationToken::new();
     loop {
         match live.go_on(Some(&upto), &stop, &mut Quiet).await {

@@ -85,6 +85,31 @@ fn changes_arrive_while_it_runs_and_it_ends_when_asked() {
 }
 
 #[test]
+fn it_ends_when_asked_while_changes_keep_coming_and_no_faster_than_allowed() {
+    let Some(pair) = Pair::new() else { return };
+    pair.from.sql("CREATE TABLE t (id int PRIMARY KEY)");
+    let run =
+        pair.desk.syncline(&command(&pair, &["--limit-rows", "200"])).args(["--output", "json"]).start();
+    run.wait_for_output(|line| line.contains("\"following\""));
+    let began = Instant::now();
+    for part in 0..100 {
+        pair.from.sql(&format!("INSERT INTO t SELECT {part} * 10 + g FROM generate_series(1, 10) g"));
+    }
+    let until = began + WAIT_MAX;
+    while pair.to.sql("SELECT count(*) > 100 FROM t") != "t" {
+        assert!(Instant::now() < until, "{}{}", run.stdout(), run.stderr());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    run.interrupt();
+    let ended = pair.desk.read(run.wait()).expect_code(0);
+    let arrived: f64 = pair.to.sql("SELECT count(*) FROM t").parse().expect("a count");
+    assert_eq!(number(&ended.last()["changes"]) as f64, arrived, "{}", ended.finished);
+    assert!(arrived <= 200.0 * (began.elapsed().as_secs_f64() + 1.0), "{arrived} rows were too fast");
+    pair.desk.run(&command(&pair, &["--until-caught-up"])).expect_code(0);
+    same_rows((&pair.from, "TABLE t"), (&pair.to, "TABLE t"));
+}
+
+#[test]
 fn steps_hold_for_changes_too() {
     let Some(pair) = Pair::new() else { return };
     pair.from.sql(TABLES);
