@@ -109,7 +109,7 @@ pub(crate) async fn to_the_end(world: &World) {
         }
         let mut now: Life = Box::pin(follow(world.clone()));
         let done = loop {
-            let zombie_moves = zombie.is_some() && world.get().random.one_in(3);
+            let zombie_moves = zombie.is_some() && world.get().random.one_in(2);
             if zombie_moves && let Some(old) = &mut zombie {
                 // A little of its own; a crash of the new one is none of it.
                 let is_over = futures_util::poll!(old.as_mut()).is_ready();
@@ -137,7 +137,7 @@ pub(crate) async fn to_the_end(world: &World) {
                 let mut world = world.get();
                 world.counts.crashes += 1;
                 // Some processes only seem to be dead.
-                zombie = world.random.one_in(3).then_some(now);
+                zombie = (!world.random.one_in(3)).then_some(now);
             }
         }
     }
