@@ -96,8 +96,8 @@ pub(crate) struct PipelineSpec {
     pub(crate) steps: Option<Vec<StepSpec>>,
     /// How an overwrite is published.
     pub(crate) replace: Option<Replace>,
-    /// What happens to rows at the target that the source no longer has, in a merge. `ignore` is the
-    /// default.
+    /// What happens to rows at the target that the source no longer has, in a merge or while following.
+    /// `ignore` is the default, and `apply` while following.
     pub(crate) deletes: Option<Deletes>,
     /// How many parts are copied at once, 1 to 64. 4 is the default.
     #[schemars(range(min = 1, max = 64))]
@@ -184,8 +184,8 @@ pub(crate) struct StreamMap {
     steps: Option<Vec<StepSpec>>,
     /// How an overwrite is published.
     replace: Option<Replace>,
-    /// What happens to rows at the target that the source no longer has, in a merge. `ignore` is the
-    /// default.
+    /// What happens to rows at the target that the source no longer has, in a merge or while following.
+    /// `ignore` is the default, and `apply` while following.
     deletes: Option<Deletes>,
 }
 

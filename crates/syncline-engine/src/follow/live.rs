@@ -90,6 +90,10 @@ impl Live {
         {
             self.mark = mark;
         }
+        // Letters of an attempt that did not commit come again, perhaps gathered otherwise.
+        for number in 0..self.streams.len() {
+            self.store.forget_letters(&self.place(number)).await?;
+        }
         let reads: Vec<_> = self.streams.iter().map(|stream| Arc::clone(&stream.read)).collect();
         let mut reader = self.log.open(&reads, &self.mark.position).await?;
         let mut applier = self.sink.applier(&self.run).await?;
@@ -231,8 +235,18 @@ impl Live {
         applier.commit(&mark.for_target()).await
     }
 
-    /// Letters come before the commit. Should that not happen, they come again from the same place and
-    /// are forgotten first.
+    /// Where the letters of a stream come from that are saved with the next commit.
+    fn place(&self, number: usize) -> LetterPlace {
+        LetterPlace {
+            pipeline: self.run.pipeline.clone(),
+            run: LOG.to_owned(),
+            stream: u32::try_from(number).unwrap_or(u32::MAX),
+            split: SplitId(0),
+            at: Some(self.mark.position.clone()),
+        }
+    }
+
+    /// Letters come before the commit.
     async fn save_letters(&self, letters: &[(usize, NewLetter)]) -> Result<()> {
         for number in 0..self.streams.len() {
             let own: Vec<NewLetter> =
@@ -240,15 +254,7 @@ impl Live {
             if own.is_empty() {
                 continue;
             }
-            let place = LetterPlace {
-                pipeline: self.run.pipeline.clone(),
-                run: LOG.to_owned(),
-                stream: u32::try_from(number).unwrap_or(u32::MAX),
-                split: SplitId(0),
-                at: Some(self.mark.position.clone()),
-            };
-            self.store.forget_letters(&place).await?;
-            self.store.save_letters(&place, &own).await?;
+            self.store.save_letters(&self.place(number), &own).await?;
         }
         Ok(())
     }

@@ -119,7 +119,14 @@ pub async fn follow(
         refuse_changed(mark, &names)?;
         refuse_forgotten(mark, &streams, &log.keeps(&reads).await?)?;
     }
-    let position = log.keep(&reads, known.as_ref().map(|mark| &mark.position)).await?;
+    // The source may wait for transactions that are under way, and they may take long.
+    let position = tokio::select! {
+        kept = log.keep(&reads, known.as_ref().map(|mark| &mark.position)) => kept?,
+        () = stop.cancelled() => return Err(
+            Error::new(&codes::INTERRUPTED, "begin to follow with pipeline", format!("`{}`", pipeline.id))
+                .because("it was asked to stop"),
+        ),
+    };
     let mut mark = known.unwrap_or(FollowMark {
         life: run_id(RandomState::new().hash_one(std::process::id())),
         position,
@@ -162,7 +169,11 @@ pub async fn follow(
     }
     drop(left);
     // Streams that are no longer wanted are forgotten: to come back, they are copied again.
+    let copied_before = mark.copied.len();
     mark.copied.retain(|name, _| names.contains_key(name));
+    if mark.copied.len() < copied_before {
+        store.save_mark(&pipeline.id, LOG, Some(&mark.write())).await?;
+    }
     observer.following(copied.as_ref(), &mark.position);
     let epoch_min = store.load(&pipeline.id).await?.map_or(0, |saved| saved.epoch);
     let epoch = sink.lock(&pipeline.id, epoch_min).await?;

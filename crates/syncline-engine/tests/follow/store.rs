@@ -92,6 +92,6 @@ impl Store for SimStore {
     }
 
     async fn forget_letters(&self, _: &LetterPlace) -> Result<()> {
-        unreachable!("{COPIED}")
+        Ok(())
     }
 }

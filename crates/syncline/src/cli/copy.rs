@@ -39,15 +39,21 @@ impl CopyCommand {
         if self.dry_run {
             return plan::show(&[pipeline], session).await;
         }
-        if self.until_caught_up && pipeline.sync != Sync::Follow {
-            return Err(Error::new(&codes::BAD_USAGE, "use option", "`--until-caught-up`")
-                .because("every other copy ends by itself")
-                .hint("Write --sync follow with it, or leave it out"));
-        }
+        check_until_caught_up(self.until_caught_up, std::slice::from_ref(&pipeline))?;
         let options = FollowOptions { restart: self.restart, until_caught_up: self.until_caught_up };
         run_pipeline(&pipeline, options, session).await?;
         Ok(Ended::Well)
     }
+}
+
+/// Refuses the option where no pipeline needs it.
+pub(super) fn check_until_caught_up(given: bool, pipelines: &[Pipeline]) -> Result<()> {
+    if !given || pipelines.iter().any(|pipeline| pipeline.sync == Sync::Follow) {
+        return Ok(());
+    }
+    Err(Error::new(&codes::BAD_USAGE, "use option", "`--until-caught-up`")
+        .because("no pipeline here follows, and every other one ends by itself")
+        .hint("Write sync: follow (--sync follow) with it, or leave it out"))
 }
 
 /// Runs one pipeline and prints what came of it.
@@ -60,6 +66,17 @@ pub(crate) async fn run_pipeline(
         return follow_pipeline(pipeline, options, session).await;
     }
     let options = RunOptions { restart: options.restart };
+    let (prepared, mut progress) = make_ready(pipeline, session).await?;
+    let outcome = run(prepared, &session.state, options, &session.stop, &mut progress).await?;
+    report(&outcome, session.output);
+    match outcome.error() {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+/// Prepares a pipeline, says what is worth a warning, and gets ready to show how it goes.
+pub(super) async fn make_ready(pipeline: &Pipeline, session: &Session) -> Result<(Prepared, Progress)> {
     let cx = Session::context(pipeline);
     // Nothing has been changed while it is prepared, so stopping is simply to stop.
     let prepared = tokio::select! {
@@ -72,22 +89,17 @@ pub(crate) async fn run_pipeline(
         .iter()
         .map(|stream| (stream.work.target.source.to_string(), stream.work.read.stream.rows_estimate))
         .collect();
-    let mut progress = Progress::new(session.output, &pipeline.id, session.bars.clone(), streams);
-    let outcome = run(prepared, &session.state, options, &session.stop, &mut progress).await?;
-    report(&outcome, session.output);
-    match outcome.error() {
-        Some(error) => Err(error),
-        None => Ok(()),
-    }
+    let progress = Progress::new(session.output, &pipeline.id, session.bars.clone(), streams);
+    Ok((prepared, progress))
 }
 
-pub(super) fn stopped(pipeline: &Pipeline) -> Error {
+fn stopped(pipeline: &Pipeline) -> Error {
     Error::new(&codes::INTERRUPTED, "run", format!("`{}`", pipeline.id))
         .because("it was asked to stop before it had begun")
 }
 
 /// Warnings are seen even by those who do not look at the plan first.
-pub(super) fn warn(prepared: &Prepared, output: Output) {
+fn warn(prepared: &Prepared, output: Output) {
     use syncline_connect::Severity;
     if output == Output::Text {
         for stream in &prepared.streams {

@@ -7,13 +7,13 @@ use syncline_config::Pipeline;
 use syncline_engine::{
     core::{Scope, StreamView},
     follow::{Counted, FollowOptions, LiveObserver, Observer, Stopped, follow},
-    shell::{self, Outcome, prepare},
+    shell::{self, Outcome},
 };
 use syncline_types::{Error, Position, Result};
 
 use super::{
     Session,
-    copy::{report, stopped, warn},
+    copy::{make_ready, report},
 };
 use crate::{
     output::{Output, count, duration},
@@ -30,20 +30,9 @@ pub(super) async fn follow_pipeline(
     options: FollowOptions,
     session: &Session,
 ) -> Result<()> {
-    let cx = Session::context(pipeline);
-    // Nothing has been changed while it is prepared, so stopping is simply to stop.
-    let prepared = tokio::select! {
-        prepared = prepare(pipeline, syncline_connectors::by_scheme, &cx, &session.state) => prepared?,
-        () = session.stop.cancelled() => return Err(stopped(pipeline)),
-    };
-    warn(&prepared, session.output);
-    let streams = prepared
-        .streams
-        .iter()
-        .map(|stream| (stream.work.target.source.to_string(), stream.work.read.stream.rows_estimate))
-        .collect();
+    let (prepared, copy) = make_ready(pipeline, session).await?;
     let mut shown = Shown {
-        copy: Progress::new(session.output, &pipeline.id, session.bars.clone(), streams),
+        copy,
         output: session.output,
         pipeline: pipeline.id.clone(),
         all: Counted::default(),

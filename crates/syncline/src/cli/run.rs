@@ -6,7 +6,11 @@ use syncline_config::Sync;
 use syncline_engine::follow::FollowOptions;
 use syncline_types::{Error, ErrorKind, Result, codes};
 
-use super::{Ended, Session, copy::run_pipeline, pipelines::of_file};
+use super::{
+    Ended, Session,
+    copy::{check_until_caught_up, run_pipeline},
+    pipelines::of_file,
+};
 
 #[derive(Args)]
 pub(crate) struct RunCommand {
@@ -26,6 +30,7 @@ impl RunCommand {
     /// A pipeline that fails does not stop the others.
     pub(crate) async fn run(self, session: &Session) -> Result<Ended> {
         let pipelines = of_file([vec![self.file], self.pipelines].concat())?;
+        check_until_caught_up(self.until_caught_up, &pipelines)?;
         let options = FollowOptions { restart: self.restart, until_caught_up: self.until_caught_up };
         let mut failed: Vec<Error> = vec![];
         let (follow, bounded): (Vec<_>, Vec<_>) =

@@ -144,6 +144,36 @@ fn steps_hold_for_changes_too() {
 }
 
 #[test]
+fn rows_that_fail_in_a_step_stop_it_or_become_dead_letters() {
+    let Some(pair) = Pair::new() else { return };
+    pair.from
+        .sql("CREATE TABLE t (id int PRIMARY KEY, n int, secret text); INSERT INTO t VALUES (1, 4, 'hush')");
+    let yaml = |on_error: &str| {
+        format!(
+            "connections:\n  a: {{ url: \"{}\" }}\n  b: {{ url: \"{}\" }}\npipelines:\n  f:\n    from: a\n    to: b\n    \
+             sync: follow\n    on_error: {on_error}\n    streams:\n      - name: public.t\n        steps:\n          \
+             - mask: {{ secret: redact }}\n          - set: {{ share: \"100 / n\" }}\n",
+            pair.from.url(),
+            pair.to.url()
+        )
+    };
+    let (stop, aside) =
+        (pair.desk.file("s.yaml", &yaml("stop")), pair.desk.file("d.yaml", &yaml("dead_letter")));
+    let run = |file: &str| pair.desk.run(&["run", file, "--until-caught-up"]);
+    run(&stop).expect_code(0);
+    pair.from.sql("INSERT INTO t VALUES (2, 0, 'hush'), (3, 5, 'hush'); UPDATE t SET n = 10 WHERE id = 1");
+    run(&stop).failed(1, "SYN-4003").hinted();
+    assert_eq!(pair.to.sql("SELECT id, share FROM t"), "1|25", "nothing of the transaction arrived");
+    let ended = run(&aside).expect_code(0);
+    assert_eq!(number(&ended.last()["rejected"]), 1, "{}", ended.finished);
+    assert_eq!(pair.to.sql("SELECT id, share FROM t ORDER BY id"), "1|10\n3|20");
+    let letters = pair.desk.run(&["dlq", "list", "f"]).expect_code(0);
+    assert_eq!(letters.events.len(), 1, "{}", letters.finished);
+    assert_eq!(letters.events[0]["code"], "SYN-4003", "{}", letters.finished);
+    pair.desk.never_said("hush");
+}
+
+#[test]
 fn a_stream_that_is_new_is_copied_alone() {
     let Some(pair) = Pair::new() else { return };
     pair.from.sql(TABLES);
@@ -217,6 +247,8 @@ fn several_pipelines_follow_one_database() {
         pair.desk.run(&pair.copy(&options)).expect_code(0)
     };
     let second = ["--stream", "accounts=second", "--columns", "id,balance"];
+    let idle = pair.copy(&["--until-caught-up"]);
+    pair.desk.run(&idle).failed(2, "SYN-1001").names(&["--until-caught-up"]);
     run("one", &[]);
     run("two", &second);
     pair.from.sql(CHANGES);
