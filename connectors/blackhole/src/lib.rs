@@ -27,8 +27,10 @@ impl Connector for Blackhole {
             append: true,
             merge: true,
             keyed: false,
+            changes: true,
             readable: false,
         }),
+        log: false,
     };
 
     async fn check(_: BlackholeConfig, _: Context) -> Result<Report> {

@@ -4,14 +4,16 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use syncline_connect::{
-    Action, Batch, ColumnPlan, Delivery, Lanes, Marking, Outcome, ProgressDelta, Published, RunRef, Sink,
-    Target, TargetPlan, TargetProgress, Writer,
+    Action, Applier, Batch, ColumnPlan, Delivery, Lanes, Marking, NetChanges, Outcome, ProgressDelta,
+    Published, RunRef, Sink, Target, TargetPlan, TargetProgress, Writer,
 };
 use syncline_types::{Result, SplitId};
 
 pub(crate) struct BlackholeSink;
 
 struct BlackholeWriter;
+
+struct BlackholeApplier;
 
 #[async_trait]
 impl Sink for BlackholeSink {
@@ -41,6 +43,10 @@ impl Sink for BlackholeSink {
 
     async fn writer(&self, _: &RunRef) -> Result<Box<dyn Writer>> {
         Ok(Box::new(BlackholeWriter))
+    }
+
+    async fn applier(&self, _: &RunRef) -> Result<Box<dyn Applier>> {
+        Ok(Box::new(BlackholeApplier))
     }
 
     async fn marks(&self, _: &str) -> Result<Option<BTreeMap<String, String>>> {
@@ -91,6 +97,22 @@ impl Writer for BlackholeWriter {
     }
 
     async fn commit(&mut self, _: &[ProgressDelta]) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Applier for BlackholeApplier {
+    async fn apply(&mut self, _: &Arc<Target>, _: &NetChanges) -> Result<u64> {
+        // What is kept nowhere is missed nowhere.
+        Ok(0)
+    }
+
+    async fn commit(&mut self, _: &str) -> Result<()> {
+        Ok(())
+    }
+
+    async fn abort(&mut self) -> Result<()> {
         Ok(())
     }
 }

@@ -48,8 +48,10 @@ impl Connector for Files {
             append: true,
             merge: true,
             keyed: true,
+            changes: false,
             readable: true,
         }),
+        log: false,
     };
 
     async fn check(config: FileConfig, cx: Context) -> Result<Report> {

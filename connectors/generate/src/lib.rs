@@ -26,6 +26,7 @@ impl Connector for Generate {
     const CAPABILITIES: Capabilities = Capabilities {
         snapshot: Some(SnapshotCapability { chunks: true, resume: true, exact: true, digest: false }),
         sink: None,
+        log: false,
     };
 
     async fn check(config: GenerateConfig, _: Context) -> Result<Report> {

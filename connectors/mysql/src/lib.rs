@@ -43,8 +43,10 @@ impl Connector for Mysql {
             append: true,
             merge: true,
             keyed: true,
+            changes: false,
             readable: true,
         }),
+        log: false,
     };
 
     async fn check(config: MysqlConfig, cx: Context) -> Result<Report> {

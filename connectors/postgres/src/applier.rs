@@ -142,7 +142,7 @@ impl PostgresApplier {
             }
         }
         if let Some(reject) = rejects.into_iter().next() {
-            return Err(reject.error);
+            return Err(reject.error.at_row(reject.row));
         }
         pieces.push(landing.encoder.trailer());
         for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {

@@ -46,8 +46,10 @@ impl Connector for Postgres {
             append: true,
             merge: true,
             keyed: true,
+            changes: true,
             readable: true,
         }),
+        log: true,
     };
 
     async fn check(config: PostgresConfig, cx: Context) -> Result<Report> {

@@ -48,6 +48,19 @@ struct Control {
 }
 
 impl PostgresSink {
+    /// A connection for a run that no newer one has replaced.
+    async fn fenced_client(&self, run: &RunRef) -> Result<Client> {
+        let client = connect(&self.shared.config, &self.shared.cx).await?;
+        if self.shared.keeps_progress {
+            let fence = self.shared.fence(&run.pipeline);
+            let answers = client.texts(&fence, "begin to write for pipeline", &run.pipeline).await?;
+            if !holds(&answers, run) {
+                return Err(fenced(run));
+            }
+        }
+        Ok(client)
+    }
+
     pub(crate) async fn open(config: PostgresConfig, cx: Context) -> Result<Self> {
         let config = Arc::new(config);
         let client = connect(&config, &cx).await?;
@@ -159,7 +172,7 @@ pub(crate) fn holds(answers: &[Vec<Option<String>>], run: &RunRef) -> bool {
 }
 
 /// A process that has just ended holds its lock until the server has noticed; so long it is waited for.
-const LOCK_WAIT: &str = "500ms";
+const LOCK_WAIT: &str = "3s";
 
 async fn take_lock(client: &Client, pipeline: &str) -> Result<bool> {
     // One message of several statements is one transaction: what is set is set back if it fails.
@@ -291,19 +304,12 @@ impl Sink for PostgresSink {
     }
 
     async fn writer(&self, run: &RunRef) -> Result<Box<dyn Writer>> {
-        let client = connect(&self.shared.config, &self.shared.cx).await?;
-        if self.shared.keeps_progress {
-            let fence = self.shared.fence(&run.pipeline);
-            let answers = client.texts(&fence, "begin to write for pipeline", &run.pipeline).await?;
-            if !holds(&answers, run) {
-                return Err(fenced(run));
-            }
-        }
+        let client = self.fenced_client(run).await?;
         Ok(Box::new(PostgresWriter::new(client, Arc::clone(&self.shared), run.clone())))
     }
 
     async fn applier(&self, run: &RunRef) -> Result<Box<dyn Applier>> {
-        let client = connect(&self.shared.config, &self.shared.cx).await?;
+        let client = self.fenced_client(run).await?;
         Ok(Box::new(PostgresApplier::open(client, Arc::clone(&self.shared), run.clone()).await?))
     }
 

@@ -1,5 +1,6 @@
 //! SQLite as source and sink.
 
+mod applier;
 mod attached;
 mod client;
 mod config;
@@ -43,8 +44,10 @@ impl Connector for Sqlite {
             append: true,
             merge: true,
             keyed: true,
+            changes: true,
             readable: true,
         }),
+        log: false,
     };
 
     async fn check(config: SqliteConfig, cx: Context) -> Result<Report> {

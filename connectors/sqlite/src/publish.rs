@@ -45,7 +45,7 @@ pub(crate) fn finish(
             "added chunk by chunk"
         };
         checkpoint::save_mark(connection, run, target.stream, StreamMark::Published)?;
-        checkpoint::set_mark(connection, run, target, marking)?;
+        checkpoint::set_mark(connection, run, &target.source.to_string(), marking)?;
         Ok(Published { how: how.into() })
     });
     // They are looked at when all is done, so this is what the commit itself fails with.

@@ -5,6 +5,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod landing;
 mod lock;
 mod prepare;
+pub(crate) mod statement;
 pub(crate) mod turn;
 
 use std::{
@@ -14,13 +15,14 @@ use std::{
 
 use async_trait::async_trait;
 use syncline_connect::{
-    Action, Context, Delivery, Finding, Lanes, Marking, Published, RunRef, Sink, Target, TargetPlan,
+    Action, Applier, Context, Delivery, Finding, Lanes, Marking, Published, RunRef, Sink, Target, TargetPlan,
     TargetProgress, Writer,
 };
 use syncline_sql::bookkeeping;
 use syncline_types::{Error, Result, codes};
 
 use crate::{
+    applier::SqliteApplier,
     client::Database,
     dialect::{MAIN, qualified},
     error::Explain,
@@ -87,6 +89,16 @@ impl SqliteSink {
             false => work(None, &database),
         };
         self.0.cx.blocking(name, look).await
+    }
+
+    /// Fails when a newer epoch has begun.
+    async fn may_write(&self, run: &RunRef) -> Result<()> {
+        let wanted = run.clone();
+        self.look("begin to write", move |connection, _| match connection {
+            Some(connection) => checkpoint::fence(connection, &wanted),
+            None => Err(checkpoint::fenced(&wanted.pipeline)),
+        })
+        .await
     }
 }
 
@@ -212,13 +224,13 @@ impl Sink for SqliteSink {
     }
 
     async fn writer(&self, run: &RunRef) -> Result<Box<dyn Writer>> {
-        let wanted = run.clone();
-        self.look("begin to write", move |connection, _| match connection {
-            Some(connection) => checkpoint::fence(connection, &wanted),
-            None => Err(checkpoint::fenced(&wanted.pipeline)),
-        })
-        .await?;
+        self.may_write(run).await?;
         Ok(Box::new(SqliteWriter::new(Arc::clone(&self.0), run.clone())))
+    }
+
+    async fn applier(&self, run: &RunRef) -> Result<Box<dyn Applier>> {
+        self.may_write(run).await?;
+        Ok(Box::new(SqliteApplier::new(Arc::clone(&self.0), run.clone())))
     }
 
     async fn marks(&self, pipeline: &str) -> Result<Option<BTreeMap<String, String>>> {

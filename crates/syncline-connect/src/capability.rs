@@ -11,6 +11,8 @@ pub struct Capabilities {
     pub snapshot: Option<SnapshotCapability>,
     /// Writing; `None`: it is no sink.
     pub sink: Option<SinkCapability>,
+    /// Telling what changes ([`crate::Log`]).
+    pub log: bool,
 }
 
 /// How tables are read.
@@ -39,6 +41,8 @@ pub struct SinkCapability {
     pub merge: bool,
     /// Updates and removes single rows by key ([`crate::Task`]).
     pub keyed: bool,
+    /// Takes changes as a log tells them ([`crate::Applier`]).
+    pub changes: bool,
     /// What it wrote can be read back through its own source.
     pub readable: bool,
 }

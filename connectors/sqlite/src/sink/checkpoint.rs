@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
-use syncline_connect::{Marking, ProgressRow, RunRef, Target, TargetProgress};
+use syncline_connect::{Marking, ProgressRow, RunRef, TargetProgress};
 use syncline_sql::bookkeeping::{
     CHECKPOINT, MADE, MARK, NO_SPLIT, NO_STREAM, StreamMark, marking as marking_statements, read_mark,
     read_progress, write_mark, write_progress,
@@ -159,7 +159,7 @@ pub(crate) fn marks(connection: &Connection, pipeline: &str) -> Result<BTreeMap<
 pub(crate) fn set_mark(
     connection: &Connection,
     run: &RunRef,
-    target: &Target,
+    stream: &str,
     marking: Marking<'_>,
 ) -> Result<()> {
     let set = || {
@@ -168,8 +168,7 @@ pub(crate) fn set_mark(
             _ if !exists_at_all(connection, MARK)? => return Ok(()),
             _ => {}
         }
-        let stream = target.source.to_string();
-        marking_statements("main._syncline_mark", &run.pipeline, &stream, marking, text_constant)
+        marking_statements("main._syncline_mark", &run.pipeline, stream, marking, text_constant)
             .iter()
             .try_for_each(|statement| connection.execute_batch(statement))
     };

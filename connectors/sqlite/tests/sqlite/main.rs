@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "this is a test, in several files")]
 
+mod applier;
 mod failures;
 mod keyed;
 mod keys;

@@ -105,6 +105,11 @@ pub async fn prepare(
     let Some(sink_capability) = sink_connector.capabilities().sink else {
         return Err(one_way(sink_connector.name(), "write to"));
     };
+    if pipeline.sync == Sync::Follow && !sink_capability.changes {
+        return Err(Error::new(&codes::UNSUPPORTED, "follow with pipeline", format!("`{}`", pipeline.id))
+            .because(format!("`{}` takes no single changes", sink_connector.name()))
+            .hint("Write sync: incremental, or sync: full"));
+    }
     let from = source_connector.check(&from_config, cx.clone()).await?;
     let to = sink_connector.check(&to_config, cx.clone()).await?;
     let source: Arc<dyn Source> = Arc::from(source_connector.source(&from_config, cx.clone()).await?);
@@ -123,7 +128,9 @@ pub async fn prepare(
                 .because(format!("`{}` cannot {}", sink_connector.name(), choice.write)));
         }
         let readable = sink_capability.keyed && sink_connector.capabilities().snapshot.is_some();
-        let removes = choice.deletes != Deletes::Ignore && choice.write == WriteMode::Merge;
+        // A copy of what is followed finds nothing to remove in a sink that keeps nothing.
+        let forgets = pipeline.sync == Sync::Follow && !sink_capability.readable;
+        let removes = choice.deletes != Deletes::Ignore && choice.write == WriteMode::Merge && !forgets;
         if removes && !readable {
             return Err(Error::new(&codes::UNSUPPORTED, "remove rows from", format!("`{}`", stream.name))
                 .because(format!(
@@ -133,7 +140,11 @@ pub async fn prepare(
                 .hint("Leave `deletes` out (--deletes)"));
         }
         let id = u32::try_from(number).map_err(|_| super::work::broken("there are too many streams"))?;
-        works.push(bind(pipeline, choice, stream, id, source.as_ref())?);
+        let mut work = bind(pipeline, choice, stream, id, source.as_ref())?;
+        if forgets {
+            work.deletes = Deletes::Ignore;
+        }
+        works.push(work);
     }
     let targets: Vec<Arc<Target>> = works.iter().map(|work| Arc::clone(&work.target)).collect();
     let reads: Vec<Arc<Read>> = works.iter().map(|work| Arc::clone(&work.read)).collect();

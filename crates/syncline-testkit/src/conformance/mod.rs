@@ -7,9 +7,11 @@
 //! The table has a whole number `id`, never NULL, and a whole number `value`; it has a key on `id`
 //! or none.
 
+mod applier;
 mod incremental;
 mod sink;
 mod source;
+mod typed;
 
 use std::sync::Arc;
 
@@ -71,12 +73,18 @@ pub const FILLED_ROWS: i64 = 500;
 /// With the claim that does not hold.
 pub async fn prove(fixture: &dyn Fixture, capabilities: Capabilities) {
     match (capabilities.snapshot, fixture.source().await) {
-        (Some(claims), Some(_)) => source::prove(fixture, claims).await,
+        (Some(claims), Some(source)) => {
+            assert_eq!(source.log("p").await.is_ok(), capabilities.log, "whether it tells changes");
+            source::prove(fixture, claims).await;
+        }
         (None, None) => {}
         (claims, opened) => panic!("it claims {claims:?} as a source, and opens: {}", opened.is_some()),
     }
     match (capabilities.sink, fixture.sink().await) {
-        (Some(claims), Some(_)) => sink::prove(fixture, claims).await,
+        (Some(claims), Some(_)) => {
+            sink::prove(fixture, claims).await;
+            applier::prove(fixture, claims).await;
+        }
         (None, None) => {}
         (claims, opened) => panic!("it claims {claims:?} as a sink, and opens: {}", opened.is_some()),
     }

@@ -52,7 +52,7 @@ pub(super) async fn open(fixture: &dyn Fixture) -> Box<dyn Sink> {
     fixture.sink().await.expect("it is a sink")
 }
 
-fn delta(stream: u32, split: u32, progress: Progress, rows: u64) -> ProgressDelta {
+pub(super) fn delta(stream: u32, split: u32, progress: Progress, rows: u64) -> ProgressDelta {
     let row = ProgressRow { progress, rows, bytes: rows * 16, rejected: 0 };
     ProgressDelta { stream, split: SplitId(split), row }
 }
@@ -327,7 +327,7 @@ async fn an_older_epoch_may_write_no_more(fixture: &dyn Fixture) {
 }
 
 /// A lock that a dropped sink held may take a moment to be free.
-async fn take_over(sink: &dyn Sink, epoch: u64) -> u64 {
+pub(super) async fn take_over(sink: &dyn Sink, epoch: u64) -> u64 {
     for _ in 0..100 {
         match sink.lock("p", epoch).await {
             Ok(epoch) => return epoch,

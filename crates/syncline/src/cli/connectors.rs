@@ -56,14 +56,23 @@ fn list(output: Output) {
 
 fn reads(capabilities: &Capabilities) -> String {
     let Some(snapshot) = capabilities.snapshot else { return "-".into() };
-    let parts =
-        [(snapshot.exact, "one snapshot"), (snapshot.chunks, "in chunks"), (snapshot.resume, "resumable")];
+    let parts = [
+        (snapshot.exact, "one snapshot"),
+        (snapshot.chunks, "in chunks"),
+        (snapshot.resume, "resumable"),
+        (capabilities.log, "follow"),
+    ];
     parts.iter().filter(|(has, _)| *has).map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
 }
 
 fn writes(capabilities: &Capabilities) -> String {
     let Some(sink) = capabilities.sink else { return "-".into() };
-    let parts = [(sink.overwrite, "overwrite"), (sink.append, "append"), (sink.merge, "merge")];
+    let parts = [
+        (sink.overwrite, "overwrite"),
+        (sink.append, "append"),
+        (sink.merge, "merge"),
+        (sink.changes, "follow"),
+    ];
     parts.iter().filter(|(has, _)| *has).map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
 }
 

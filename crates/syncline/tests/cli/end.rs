@@ -1,6 +1,9 @@
 //! One end of any kind: what a test does to its tables, and what it sees there.
 
-use std::{cell::Cell, path::PathBuf};
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use syncline_testkit::servers::{
     left_out,
@@ -30,7 +33,7 @@ pub(crate) struct Files {
     /// What the folder is written from, once SQL has changed it.
     written: Lite,
     /// How often the folder has been read.
-    looks: Cell<u32>,
+    looks: AtomicU32,
     path: PathBuf,
 }
 
@@ -57,7 +60,7 @@ impl End {
                 folder: Folder::at(&path),
                 query: format!("?format={format}"),
                 written: Lite::at(path.with_extension("written.db")),
-                looks: Cell::new(0),
+                looks: AtomicU32::new(0),
                 path,
             })),
         }
@@ -143,8 +146,8 @@ impl Files {
     fn sql(&self, sql: &str) -> String {
         let aside = Desk::new();
         if sql.starts_with("SELECT") && !self.written.path().exists() {
-            self.looks.set(self.looks.get() + 1);
-            let copy = Lite::at(self.path.with_extension(format!("look{}.db", self.looks.get())));
+            let look = self.looks.fetch_add(1, Ordering::Relaxed);
+            let copy = Lite::at(self.path.with_extension(format!("look{look}.db")));
             aside.run(&["copy", &self.folder.url(""), &copy.url(), "--allow-empty"]).done();
             return copy.sql(sql);
         }

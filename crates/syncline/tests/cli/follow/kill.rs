@@ -11,13 +11,22 @@ use syncline_testkit::seed::Seed;
 
 use crate::tables::{Pair, nothing_left, same_rows};
 
-const ACCOUNTS: u64 = 200;
+pub(crate) const ACCOUNTS: u64 = 200;
 const KILLS: u32 = 8;
 
 /// Money moves between accounts, and each move leaves a line; none is made or lost.
-const MOVE: &str = "BEGIN; UPDATE accounts SET balance = balance - {n} WHERE id = {a};
+pub(crate) const MOVE: &str = "BEGIN; UPDATE accounts SET balance = balance - {n} WHERE id = {a};
     UPDATE accounts SET balance = balance + {n} WHERE id = {b};
     INSERT INTO moves (a, b, n) VALUES ({a}, {b}, {n}); COMMIT;";
+
+/// Ends the writer when it is dropped, also by a test that fails.
+pub(crate) struct Over<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 #[test]
 fn money_is_neither_made_nor_lost() {
@@ -45,6 +54,7 @@ fn money_is_neither_made_nor_lost() {
                 from.sql(&moves.concat());
             }
         });
+        let over = Over(&over);
         let mut random = seed.rng();
         let mut looks = 0;
         for _ in 0..KILLS {
@@ -58,7 +68,7 @@ fn money_is_neither_made_nor_lost() {
             let ended = life.wait();
             assert!(ended.was_killed(), "it ended by itself: {ended}");
         }
-        over.store(true, Ordering::Relaxed);
+        drop(over);
         assert!(looks > 10, "the target was looked at {looks} times while it was followed");
     });
     let last = [arguments.as_slice(), &["--until-caught-up".to_owned()]].concat();

@@ -232,9 +232,9 @@ fn what_cannot_be_followed_is_said_before_anything_is_made() {
         "0"
     );
     assert_eq!(pair.from.sql("SELECT count(*) FROM pg_publication"), "0");
-    let lite = format!("sqlite:{}", pair.desk.path().join("x.db").display());
     pair.from.sql("ALTER TABLE t ADD PRIMARY KEY (id)");
-    let arguments = ["copy", pair.from.url(), &lite, "--sync", "follow"];
+    let folder = format!("file:{}?format=csv", pair.desk.path().join("x").display());
+    let arguments = ["copy", pair.from.url(), &folder, "--sync", "follow"];
     pair.desk.run(&arguments).failed(1, "SYN-6002").hinted();
 }
 
