@@ -12,6 +12,7 @@ mod needs;
 mod policy;
 mod run;
 mod sim;
+mod soak;
 mod test;
 
 use std::{env, io::Write, process::ExitCode};
@@ -55,6 +56,12 @@ const COMMANDS: &[Command] = &[
         arguments: "[SEED] [COUNT]",
         about: "Simulates the engine with crashes, for COUNT seeds from SEED on",
         run: sim::command,
+    },
+    Command {
+        name: "soak",
+        arguments: "[--seconds N] [--seed S] [--pair FROM-TO]",
+        about: "Follows while programs are killed, servers go down and networks are cut",
+        run: soak::command,
     },
     Command {
         name: "bench",

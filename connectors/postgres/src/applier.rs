@@ -22,8 +22,10 @@ use crate::{
 };
 
 /// Rows are found by the key's index, one by one: the server knows nothing of what is in a temporary table,
-/// and could think of reading a whole target for it.
-const PLANS: &str = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off";
+/// and could think of reading a whole target for it. A plan without another way looks very dear then, and to
+/// compile it takes the server seconds.
+const PLANS: &str =
+    "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; SET jit = off";
 
 pub(crate) struct PostgresApplier {
     client: Client,

@@ -1,0 +1,90 @@
+//! A live pipeline while everything fails that can: the program and both servers are killed and the network
+//! is cut, at random from a printed seed, while somebody writes at the source. Whoever looks at the target
+//! meanwhile sees only what the source once was; and when the writer stops, both have the same rows.
+//!
+//! `cargo x soak [--seconds N] [--seed S] [--pair FROM-TO]` goes on for longer than `cargo x test` does.
+
+#[path = "../cli/desk.rs"]
+#[allow(dead_code, reason = "it is shared with the target `cli`, which uses all of it")]
+mod desk;
+#[path = "../cli/lite.rs"]
+#[allow(dead_code, reason = "it is shared with the target `cli`, which uses all of it")]
+mod lite;
+
+mod bank;
+mod end;
+mod faults;
+mod pipeline;
+mod soak;
+
+use std::{sync::Mutex, time::Duration};
+
+use syncline_testkit::{seed::Seed, servers::left_out};
+
+use crate::soak::{Planted, Soak};
+
+/// What is followed by what.
+const PAIRS: &[(&str, &str)] = &[("postgres", "postgres")];
+
+/// Says how long somebody writes, for each pair.
+const SECONDS: &str = "SYNCLINE_SOAK_SECONDS";
+/// All pairs together, unless that says otherwise.
+const SECONDS_IN_ALL: u64 = 36;
+/// Names one pair, such as `postgres-postgres`.
+const PAIR: &str = "SYNCLINE_SOAK_PAIR";
+
+/// Each takes all of the machine.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn seconds() -> Duration {
+    let given = std::env::var(SECONDS).ok();
+    let seconds = given.map_or(SECONDS_IN_ALL / PAIRS.len() as u64, |text| {
+        text.parse().unwrap_or_else(|_| panic!("{SECONDS} is `{text}`, which is no whole number"))
+    });
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn the_target_equals_the_source_whatever_fails() {
+    let _alone = ONE_AT_A_TIME.lock();
+    let seed = Seed::from_env();
+    let wanted = std::env::var(PAIR).ok();
+    let is_wanted =
+        |(from, to): &&(&str, &str)| wanted.as_ref().is_none_or(|wanted| *wanted == format!("{from}-{to}"));
+    let pairs: Vec<_> = PAIRS.iter().filter(is_wanted).collect();
+    assert!(!pairs.is_empty(), "{PAIR} names none of {PAIRS:?}");
+    for (from, to) in pairs {
+        if left_out(from) || left_out(to) {
+            continue;
+        }
+        let soak = Soak { from, to, seconds: seconds(), planted: None };
+        let told = soak.run(&seed).unwrap_or_else(|wrong| panic!("{from} -> {to}: {wrong}"));
+        eprintln!("{from} -> {to}: {told}");
+        assert!(told.kills > 0 && told.faults > 0, "{from} -> {to}: nothing failed: {told}");
+        assert!(told.looks >= seconds().as_secs() / 2, "{from} -> {to}: hardly looked at: {told}");
+    }
+}
+
+/// What nobody may do at the target, and what it is found by.
+#[test]
+fn what_is_planted_is_found() {
+    let _alone = ONE_AT_A_TIME.lock();
+    if left_out("postgres") {
+        return;
+    }
+    let seed = Seed::from_env();
+    for (planted, word) in
+        [(Planted::RowDeleted, "differ in `moves`"), (Planted::MoneyMade, "is not a moment of the source")]
+    {
+        let soak = Soak {
+            from: "postgres",
+            to: "postgres",
+            seconds: Duration::from_secs(2),
+            planted: Some(planted),
+        };
+        match soak.run(&seed) {
+            Ok(told) => panic!("{planted:?} was not found: {told}"),
+            Err(found) => assert!(found.contains(word), "{planted:?} was found as: {found}"),
+        }
+    }
+}
