@@ -28,4 +28,5 @@ pub use model::{Deletes, Limits, OnError, Pipeline, StreamChoice, Sync};
 pub use schema::json_schema;
 pub use secret::{ProcessSecrets, Secrets};
 pub use settings::NAME_CHARS_MAX;
+pub use size::duration_seconds;
 pub use url::is_connection;

@@ -41,6 +41,17 @@ pub(crate) fn seconds(text: &str) -> Result<u64, Problem> {
         .map_err(|problem| problem.hint("Durations look like 90s, 2m, 1h or 90"))
 }
 
+/// `90`, `90s`, `2m`, `1h`, for an option of the command line.
+///
+/// # Errors
+/// In words.
+pub fn duration_seconds(text: &str) -> Result<u64, String> {
+    seconds(text).map_err(|problem| match problem.hint {
+        Some(hint) => format!("{}. {hint}", problem.reason),
+        None => problem.reason,
+    })
+}
+
 /// `50000`, `50k`, `50k/s`.
 pub(crate) fn rows_per_second(text: &str) -> Result<u64, Problem> {
     let rate = read(per_second(text), ROWS, str::eq, "no number of rows per second")

@@ -1,8 +1,15 @@
 //! Puts right what differs between both ends, and nothing else: rows that the target lacks or has
 //! otherwise are read again and merged, rows that the source lacks are deleted by key.
 //!
-//! No run of the pipeline works meanwhile. Each stream is compared, put right and compared again;
-//! only the last look says whether it is equal. A repair that is cut short is simply begun again.
+//! No run of the pipeline works meanwhile, unless it follows. Each stream is compared, put right and
+//! compared again; only the last look says whether it is equal. A repair that is cut short is simply
+//! begun again.
+//!
+//! A pipeline that follows and runs goes on meanwhile. Only rows that differ although it is past them are
+//! put right, from the source as it is then. Should it have applied a newer change in between, the next
+//! look finds the older row that was put over it, and puts it right in turn: whatever was written is
+//! looked at once more after the pipeline is past the moment of its being written. One that does not run
+//! is kept from running, and told from where on the target is a moment of the source again.
 
 pub(crate) mod gone;
 mod guard;
@@ -16,10 +23,11 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use syncline_config::{Deletes, Pipeline};
-use syncline_connect::{Context, Sink, Source, Target, Task, WriteMode};
+use syncline_connect::{Context, Read, Sink, Source, Target, Task, WriteMode};
 use syncline_state::{StateDirectory, Store};
 use syncline_types::{Error, ErrorKind, Result, codes};
 use tokio_util::sync::CancellationToken;
@@ -27,9 +35,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     shell::{Registry, StreamWork, removal::now_micros, work::broken},
     verify::{
-        self, Ends, StreamVerdict, compare,
+        self, Ends, FollowedUpTo, StreamVerdict, compare,
+        look::Lookup,
         pair::{Pair, Side, keys_only},
+        place::Place,
         rows,
+        settle::{self, Looked},
         wanted::Wanted,
     },
 };
@@ -37,11 +48,15 @@ pub use replay::{Outcome, Replayed, replay};
 
 use guard::Guard;
 use picked::{Pick, Picked};
-use small::{Desk, repair_of};
+use small::{Desk, live_repair_of, repair_of};
 
 /// Rows that are put right between two looks: their hashes are held in memory, 16 bytes each. If
 /// more differ, it takes more looks.
 const ROWS_MAX: usize = 4_000_000;
+
+/// Looks at a stream of a pipeline that runs. More are needed only where a newer row was written over,
+/// and that is rare.
+const LIVE_LOOKS_MAX: usize = 6;
 
 /// Is told what is found and done.
 pub trait Observer: verify::Observer {
@@ -66,7 +81,28 @@ pub struct Repaired {
     pub problem: Option<Error>,
 }
 
-/// Repairs every stream of a pipeline.
+/// What became of a pipeline.
+#[derive(Clone, Debug)]
+pub struct Repairs {
+    /// Stream by stream.
+    pub streams: Vec<Repaired>,
+    /// Where it follows, and is known to have.
+    pub followed: Option<FollowedUpTo>,
+}
+
+/// How a pipeline that is repaired follows.
+#[derive(Clone, Copy)]
+enum Following<'a> {
+    /// Not at all.
+    Not,
+    /// It does not run, and is kept from it.
+    Stopped(&'a Place),
+    /// It runs. Rows are looked at again for so long, for each stream.
+    Running(&'a Place, Duration),
+}
+
+/// Repairs every stream of a pipeline. Where it follows and runs, rows that differ are looked at again
+/// for as long as `settle` says, for each look at a stream.
 ///
 /// # Errors
 /// When it cannot begin: a run works on the pipeline or is not finished, the target takes no single
@@ -77,9 +113,10 @@ pub async fn repair(
     registry: Registry,
     cx: &Context,
     state: &StateDirectory,
+    settle: Duration,
     stop: &CancellationToken,
     observer: &mut dyn Observer,
-) -> Result<Vec<Repaired>> {
+) -> Result<Repairs> {
     let to = registry(&pipeline.to.scheme)?;
     if !to.capabilities().sink.is_some_and(|sink| sink.keyed && sink.merge) {
         return Err(Error::new(&codes::UNSUPPORTED, "repair", format!("`{}`", pipeline.to))
@@ -90,27 +127,62 @@ pub async fn repair(
     let config = to.configure(&pipeline.to)?;
     let store = state.open(true)?.ok_or_else(|| broken("the state was not created"))?;
     let store: Arc<dyn Store> = Arc::new(store);
+    let place = verify::followed(pipeline, registry, cx, ends.source.as_ref(), state).await?;
     let holder: Arc<dyn Sink> = Arc::from(to.sink(&config, cx.clone()).await?);
-    let guard = Guard::take(&pipeline.id, "repair", state, store.as_ref(), holder).await?;
+    let guard = Guard::take(&pipeline.id, "repair", state, store.as_ref(), holder).await;
+    let (name, following, guard) = match (guard, &place) {
+        (Ok(guard), Some(place)) => (repair_of(&pipeline.id), Following::Stopped(place), Ok(guard)),
+        (Ok(guard), None) => (repair_of(&pipeline.id), Following::Not, Ok(guard)),
+        (Err(error), Some(place))
+            if *error.code() == codes::ALREADY_RUNNING && follows(&ends, place).await? =>
+        {
+            // Nobody else repairs it meanwhile.
+            let name = live_repair_of(&pipeline.id);
+            let lock = state.lock(&name)?;
+            (name, Following::Running(place, settle), Err(lock))
+        }
+        (Err(error), _) => return Err(error),
+    };
+    let moment = match &place {
+        Some(place) => Some(place.moment().await?),
+        None => None,
+    };
     let sink: Arc<dyn Sink> = Arc::from(to.sink(&config, cx.clone()).await?);
-    let scratch = Scratch::create(state.path().join(format!("repair-{}", pipeline.id)))?;
-    let desk = Desk { pipeline, sink, store, cx, stop };
+    let scratch = Scratch::create(state.path().join(format!("repair-{name}")))?;
+    let desk = Desk { pipeline, name, sink, store, cx, stop };
     // What an earlier repair has left that was cut short.
-    let cleared = desk.sink.close(&repair_of(&pipeline.id)).await;
+    let cleared = desk.sink.close(&desk.name).await;
     let result = match cleared {
         Err(error) => Err(error),
         Ok(()) => tokio::select! {
-            result = all(&desk, &ends, &scratch.0, observer) => result,
+            result = all(&desk, &ends, following, &scratch.0, observer) => result,
             () = stop.cancelled() => Err(Error::new(&codes::INTERRUPTED, "repair", format!("`{}`", pipeline.id))
                 .because("it was asked to stop")
                 .hint("The same command does what is left")),
         },
     };
-    let closed = desk.sink.close(&repair_of(&pipeline.id)).await;
-    let released = guard.release().await;
-    let repaired = result?;
+    let closed = desk.sink.close(&desk.name).await;
+    let released = match guard {
+        Ok(guard) => guard.release().await,
+        Err(_) => Ok(()),
+    };
+    let streams = result?;
     closed.and(released)?;
-    Ok(repaired)
+    let followed = match (&place, moment) {
+        (Some(place), Some(moment)) => Some(FollowedUpTo { moment, standing: place.standing().await? }),
+        _ => None,
+    };
+    Ok(Repairs { streams, followed })
+}
+
+/// Whether every stream is copied already: what is being copied is nobody else's.
+async fn follows(ends: &Ends, place: &Place) -> Result<bool> {
+    for work in &ends.works {
+        if !place.follows(&work.target.source).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// A folder that goes with whoever made it. What another one left there is removed first: whoever
@@ -145,6 +217,7 @@ impl Drop for Scratch {
 async fn all(
     desk: &Desk<'_>,
     ends: &Ends,
+    following: Following<'_>,
     scratch: &Path,
     observer: &mut dyn Observer,
 ) -> Result<Vec<Repaired>> {
@@ -155,7 +228,7 @@ async fn all(
             if slot.as_ref().is_some_and(|repaired| repaired.problem.is_none()) {
                 continue;
             }
-            let mut repaired = Stream { desk, ends, work, scratch }.repair(observer).await?;
+            let mut repaired = Stream { desk, ends, work, following, scratch }.repair(observer).await?;
             changed |= repaired.written + repaired.deleted > 0;
             if let Some(earlier) = slot.take() {
                 repaired.before = earlier.before;
@@ -176,6 +249,7 @@ struct Stream<'a> {
     desk: &'a Desk<'a>,
     ends: &'a Ends,
     work: &'a StreamWork,
+    following: Following<'a>,
     scratch: &'a Path,
 }
 
@@ -190,8 +264,14 @@ impl Stream<'_> {
             rejected: 0,
             problem: None,
         };
+        let mut looks = 1;
         while !repaired.after.equal() {
-            let more = wanted.truncated;
+            let runs = matches!(self.following, Following::Running(..));
+            // What may be on its way is not to be put right.
+            if runs && repaired.after.differing() == 0 {
+                break;
+            }
+            let more = wanted.truncated || runs && looks < LIVE_LOOKS_MAX;
             if let Err(problem) = self.put_right(pair, wanted, &mut repaired, observer).await {
                 if matches!(problem.kind(), ErrorKind::Interrupted | ErrorKind::Fenced | ErrorKind::Internal)
                 {
@@ -200,6 +280,7 @@ impl Stream<'_> {
                 repaired.problem = Some(problem);
             }
             (pair, wanted, repaired.after) = self.look(observer).await?;
+            looks += 1;
             if !more || repaired.problem.is_some() {
                 break;
             }
@@ -209,10 +290,17 @@ impl Stream<'_> {
 
     async fn look(&self, observer: &mut dyn Observer) -> Result<(Pair, Wanted, StreamVerdict)> {
         let Desk { pipeline, .. } = self.desk;
+        let hashes = self.scratch.join("hashes");
+        if let Following::Running(place, settle) = self.following {
+            let lookup = Lookup { pipeline, work: self.work, ends: self.ends };
+            let Looked { verdict, wanted } =
+                settle::compare_moving(&lookup, place, settle, &hashes, observer).await?;
+            let pair = Pair::open(pipeline, self.work, &self.ends.source, &self.ends.target).await?;
+            return Ok((pair, wanted, verdict));
+        }
         let pair = Pair::open(pipeline, self.work, &self.ends.source, &self.ends.target).await?;
         let mut wanted = Wanted::up_to(ROWS_MAX);
-        let verdict =
-            compare(&pair, pipeline.parallel, &self.scratch.join("hashes"), &mut wanted, observer).await?;
+        let verdict = compare(&pair, pipeline.parallel, &hashes, &mut wanted, observer).await?;
         Ok((pair, wanted, verdict))
     }
 
@@ -237,6 +325,22 @@ impl Stream<'_> {
         let Pair { source, target, pairing, .. } = pair;
         // From here on the table is only written to.
         drop(target);
+        let keys = syncline_types::fingerprint::RowHasher::new(&source.schema, &pairing)?;
+        let splits = wanted.at_source.splits.into_values().collect();
+        let read = Arc::clone(&source.read);
+        let pick = Pick { side: source, keys, wanted: wanted.at_source.keys, splits };
+        let load: (Arc<dyn Source>, Arc<Read>) = match self.following {
+            Following::Not => (Arc::new(Picked::new(&self.ends.source, pick)), read),
+            // The source is behind us then, and it is known up to where it may have been read.
+            Following::Stopped(_) | Following::Running(..) => {
+                let kept = picked::keep(pick, self.scratch).await?;
+                let read = kept.read(&self.work.target.source);
+                (Arc::new(kept), read)
+            }
+        };
+        if let Following::Stopped(place) = self.following {
+            place.touched().await?;
+        }
         if extra.rows() > 0 {
             let task = if soft { Task::Update } else { Task::Delete };
             let target = Target { schema: extra.schema().clone(), ..self.target(task) };
@@ -246,12 +350,7 @@ impl Stream<'_> {
             repaired.rejected += done.rejected;
         }
         if rows > 0 {
-            let keys = syncline_types::fingerprint::RowHasher::new(&source.schema, &pairing)?;
-            let splits = wanted.at_source.splits.into_values().collect();
-            let read = Arc::clone(&source.read);
-            let pick = Pick { side: source, keys, wanted: wanted.at_source.keys, splits };
-            let picked = Arc::new(Picked::new(&self.ends.source, pick));
-            let done = self.desk.run(picked, read, self.target(Task::Load)).await?;
+            let done = self.desk.run(load.0, load.1, self.target(Task::Load)).await?;
             repaired.written += done.rows;
             repaired.rejected += done.rejected;
         }

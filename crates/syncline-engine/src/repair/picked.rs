@@ -1,7 +1,10 @@
 //! The rows of a stream that were picked by the hashes of their keys, read again as they were read to
 //! be compared: from the same session as long as that lives, with the steps applied.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use arrow_array::{BooleanArray, RecordBatch};
 use arrow_select::filter::filter_record_batch;
@@ -11,7 +14,11 @@ use syncline_connect::{
 };
 use syncline_types::{Error, Position, Predicate, Result, Split, codes, fingerprint::RowHasher};
 
-use crate::{shell::work::broken, verify::pair::Side};
+use super::spill::{Spill, Spilled};
+use crate::{
+    shell::work::broken,
+    verify::{pair::Side, rows},
+};
 
 /// Which rows, and how they are known.
 pub(crate) struct Pick {
@@ -39,10 +46,36 @@ impl Pick {
             Some(chain) => chain.apply(rows)?.rows,
             None => rows,
         };
-        let hashes = self.keys.hash(&rows)?;
+        self.chosen(&rows)
+    }
+
+    /// The rows that are wanted of some that the steps are done with.
+    pub(crate) fn chosen(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        let hashes = self.keys.hash(rows)?;
         let kept: BooleanArray =
             hashes.iter().map(|hash| Some(self.wanted.binary_search(hash).is_ok())).collect();
-        filter_record_batch(&rows, &kept).map_err(|error| broken(&error.to_string()))
+        filter_record_batch(rows, &kept).map_err(|error| broken(&error.to_string()))
+    }
+}
+
+/// Reads the rows now and keeps them in a file, for whoever has to do something before they are written.
+pub(crate) async fn keep(pick: Pick, folder: &Path) -> Result<Spilled> {
+    let mut spill = Spill::create(folder, "rows", &pick.side.schema)?;
+    if pick.wanted.is_empty() {
+        return spill.end();
+    }
+    let mut planned = match pick.splits.is_empty() {
+        true => Some(pick.side.session.splitter(&pick.side.read, None).await?),
+        false => None,
+    };
+    let mut known = pick.splits.iter().cloned();
+    loop {
+        let split = match &mut planned {
+            Some(splitter) => splitter.next().await?,
+            None => known.next(),
+        };
+        let Some(split) = split else { return spill.end() };
+        rows::each_batch(&pick.side, &split, |batch| spill.write(&pick.chosen(batch)?)).await?;
     }
 }
 

@@ -21,10 +21,13 @@ use super::{
     small::{Desk, repair_of},
     spill::Spill,
 };
-use crate::shell::{
-    Registry, StreamWork,
-    prepare::{bind, choose},
-    work::broken,
+use crate::{
+    shell::{
+        Registry, StreamWork,
+        prepare::{bind, choose},
+        work::broken,
+    },
+    verify::{self, place::Place},
 };
 
 /// Letters that a source is asked for in one condition; more are found by reading all.
@@ -87,13 +90,15 @@ pub async fn replay(
     let holder: Arc<dyn Sink> = Arc::from(to.sink(&config, cx.clone()).await?);
     let guard = Guard::take(&pipeline.id, "replay dead letters of", state, &store, holder).await?;
     let sink: Arc<dyn Sink> = Arc::from(to.sink(&config, cx.clone()).await?);
-    let scratch = Scratch::create(state.path().join(format!("repair-{}", pipeline.id)))?;
+    let place = verify::followed(pipeline, registry, cx, source.as_ref(), state).await?;
+    let name = repair_of(&pipeline.id);
+    let scratch = Scratch::create(state.path().join(format!("repair-{name}")))?;
     // Rows that fail again are letters again, whatever a run does with them.
     let lenient = Pipeline { on_error: OnError::DeadLetter, ..pipeline.clone() };
-    let desk = Desk { pipeline: &lenient, sink, store: Arc::new(store.clone()), cx, stop };
-    let name = repair_of(&pipeline.id);
+    let desk =
+        Desk { pipeline: &lenient, name: name.clone(), sink, store: Arc::new(store.clone()), cx, stop };
     let result = tokio::select! {
-        result = all(&desk, &store, id, &source, &scratch) => result,
+        result = all(&desk, &store, id, &source, place.as_ref(), &scratch) => result,
         () = stop.cancelled() => Err(Error::new(&codes::INTERRUPTED, "replay dead letters of", format!("`{}`", pipeline.id))
             .because("it was asked to stop")
             .hint("The same command does what is left")),
@@ -110,9 +115,10 @@ async fn all(
     store: &SqliteStore,
     id: Option<i64>,
     source: &Arc<dyn Source>,
+    place: Option<&Place>,
     scratch: &Scratch,
 ) -> Result<Vec<Replayed>> {
-    desk.sink.close(&repair_of(&desk.pipeline.id)).await?;
+    desk.sink.close(&desk.name).await?;
     let mut letters = store.letters(&desk.pipeline.id, id).await?;
     let mut replayed = vec![];
     for (choice, stream) in choose(desk.pipeline, source.as_ref()).await? {
@@ -120,7 +126,7 @@ async fn all(
         let name = work.target.source.to_string();
         let (own, others) = letters.into_iter().partition(|letter| letter.stream == name);
         letters = others;
-        let told = Lookup { work: &work, letters: own }.replay(desk, source, scratch).await?;
+        let told = Lookup { work: &work, place, letters: own }.replay(desk, source, scratch).await?;
         for (letter, outcome, payload) in told {
             match &outcome {
                 Outcome::Written => store.drop_letters(&desk.pipeline.id, Some(letter)).await.map(drop)?,
@@ -145,6 +151,8 @@ async fn all(
 /// A stream's letters, and their rows at the source.
 struct Lookup<'a> {
     work: &'a StreamWork,
+    /// Where the pipeline is, if it follows.
+    place: Option<&'a Place>,
     letters: Vec<Letter>,
 }
 
@@ -190,6 +198,9 @@ impl Lookup<'_> {
             self.read(desk, source, &at_target, &at_source, &mut found, &mut spill).await?;
             let rows = spill.end()?;
             if rows.rows() > 0 {
+                if let Some(place) = self.place {
+                    place.touched().await?;
+                }
                 let target = Target {
                     stream: 0,
                     task: Task::Load,

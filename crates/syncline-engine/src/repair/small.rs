@@ -23,6 +23,8 @@ use crate::{
 /// Where small runs of a pipeline write, and how.
 pub(crate) struct Desk<'a> {
     pub(crate) pipeline: &'a Pipeline,
+    /// What the target calls these runs.
+    pub(crate) name: String,
     /// Of its own: the pipeline's lock is held by another one.
     pub(crate) sink: Arc<dyn Sink>,
     pub(crate) store: Arc<dyn Store>,
@@ -40,6 +42,11 @@ pub(crate) struct Done {
 /// What a target calls the small runs of a pipeline. No pipeline has such a name.
 pub(crate) fn repair_of(pipeline: &str) -> String {
     format!("{pipeline}+repair")
+}
+
+/// What it calls those that are done while the pipeline itself runs.
+pub(crate) fn live_repair_of(pipeline: &str) -> String {
+    format!("{pipeline}+live")
 }
 
 impl Desk<'_> {
@@ -71,7 +78,7 @@ impl Desk<'_> {
     ) -> Result<Done> {
         let target = Arc::new(target);
         let before = self.plan(&target).await?;
-        let name = repair_of(&self.pipeline.id);
+        let name = self.name.clone();
         let random = RandomState::new().hash_one(std::process::id());
         let outlives_snapshot = read.stream.order.outlives_snapshot();
         let chain = Arc::new(Chain::bind(&[], &target.schema, None, &target.source.table)?);

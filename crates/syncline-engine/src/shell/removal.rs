@@ -99,6 +99,8 @@ impl verify::Observer for Silent {
     fn comparing(&mut self, _: &str, _: &str) {}
     fn progress(&mut self, _: &str, _: u64) {}
     fn difference(&mut self, _: &str, _: &Difference) {}
+    fn settling(&mut self, _: &str, _: u64) {}
+    fn unsettled(&mut self, _: &str, _: &Difference) {}
 }
 
 impl Work {

@@ -58,8 +58,9 @@ pub(super) async fn compare(
         let (a, b) = (load(&source, partition)?, load(&target, partition)?);
         for (kind, key) in differences(a, b) {
             verdict.count(kind);
-            wanted.note(kind, key, None);
-            if named.len() < NAMED_MAX {
+            wanted.note(kind, key, None, || None);
+            // Whoever looks at them again names them then.
+            if named.len() < NAMED_MAX && wanted.found.is_none() {
                 named.insert(key, kind);
             }
         }

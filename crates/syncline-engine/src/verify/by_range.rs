@@ -80,8 +80,8 @@ fn take(
     wanted.source_unreadable += chunk.unreadable.0;
     for (kind, key, hash) in chunk.differences {
         verdict.count(kind);
-        wanted.note(kind, hash, Some(&chunk.split));
-        let key = rows::key_object(&key, &pair.source.schema, &pair.key);
+        wanted.note(kind, hash, Some(&chunk.split), || Some(rows::key_parts(&key)));
+        let key = rows::key_object(&rows::key_parts(&key), &pair.source.schema, &pair.key);
         observer.difference(&verdict.stream, &Difference { kind, key });
     }
     observer.progress(&verdict.stream, verdict.source_rows);

@@ -41,6 +41,18 @@ pub struct StreamVerdict {
     pub extra: u64,
     /// Rows of either side that cannot be read, or on which a step fails. They count as missing.
     pub unreadable: u64,
+    /// What became of rows that differed at first, where changes are followed.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub moving: Option<Moving>,
+}
+
+/// Rows that differed and may have been on their way. They count as neither missing, different nor extra.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Moving {
+    /// Those that were seen equal later.
+    pub settled: u64,
+    /// Those of which it is not known whether they differ or are on their way.
+    pub unsettled: u64,
 }
 
 impl StreamVerdict {
@@ -50,7 +62,17 @@ impl StreamVerdict {
 
     /// Whether both sides have the same rows.
     pub fn equal(&self) -> bool {
-        self.missing + self.different + self.extra + self.unreadable == 0
+        self.differing() + self.unreadable + self.unsettled() == 0
+    }
+
+    /// Rows that differ.
+    pub fn differing(&self) -> u64 {
+        self.missing + self.different + self.extra
+    }
+
+    /// Rows that may differ.
+    pub fn unsettled(&self) -> u64 {
+        self.moving.map_or(0, |moving| moving.unsettled)
     }
 
     pub(crate) fn count(&mut self, kind: Kind) {

@@ -4,18 +4,25 @@
 //! both sides are asked for just that range: for a checksum they compute themselves if they do it in
 //! the same way, else for the rows. Where it does not (texts have a collation of their own
 //! everywhere), or there is no key, rows are paired by hash and not by order.
+//!
+//! Where a pipeline follows, what differs may be on its way: it is looked at again as the pipeline
+//! goes on (`settle.rs`).
 
 mod by_hash;
 mod by_range;
 mod difference;
+pub(crate) mod look;
 pub(crate) mod pair;
+pub(crate) mod place;
 pub(crate) mod rows;
+pub(crate) mod settle;
 pub(crate) mod wanted;
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
-use syncline_config::Pipeline;
-use syncline_connect::{Context, Source};
+use syncline_config::{Pipeline, Sync};
+use syncline_connect::{Context, Sink, Source};
+use syncline_state::StateDirectory;
 use syncline_types::{Error, Result, codes};
 
 use crate::shell::{
@@ -23,10 +30,13 @@ use crate::shell::{
     prepare::{bind, choose},
     work::{StreamWork, broken},
 };
+use look::Lookup;
 use pair::Pair;
+use place::Place;
 use wanted::Wanted;
 
-pub use difference::{Difference, Kind, StreamVerdict};
+pub use difference::{Difference, Kind, Moving, StreamVerdict};
+pub use place::{Moment, Standing};
 
 /// Is told what is found.
 pub trait Observer: Send {
@@ -36,6 +46,28 @@ pub trait Observer: Send {
     fn progress(&mut self, stream: &str, rows: u64);
     /// A row that is not the same on both sides.
     fn difference(&mut self, stream: &str, difference: &Difference);
+    /// So many rows differ at first sight, and may be on their way: they are looked at again.
+    fn settling(&mut self, stream: &str, rows: u64);
+    /// A row that differs in the last look, and may be on its way.
+    fn unsettled(&mut self, stream: &str, difference: &Difference);
+}
+
+/// What was found of a pipeline.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// Stream by stream.
+    pub streams: Vec<StreamVerdict>,
+    /// Where it follows, and is known to have.
+    pub followed: Option<FollowedUpTo>,
+}
+
+/// What a comparison of a pipeline that follows speaks of.
+#[derive(Clone, Debug)]
+pub struct FollowedUpTo {
+    /// The source before the first row was read: what is equal has every change before it.
+    pub moment: Moment,
+    /// How far the pipeline is at the end.
+    pub standing: Standing,
 }
 
 /// Both ends of a pipeline, open for reading, and what it copies.
@@ -65,7 +97,8 @@ impl Ends {
     }
 }
 
-/// Compares every stream of a pipeline.
+/// Compares every stream of a pipeline. Where changes are followed, rows that differ are looked at again
+/// for as long as `settle` says, for each stream.
 ///
 /// # Errors
 /// When a stream cannot be compared at all.
@@ -73,17 +106,51 @@ pub async fn verify(
     pipeline: &Pipeline,
     registry: Registry,
     cx: &Context,
-    scratch: &Path,
+    state: &StateDirectory,
+    settle: Duration,
     observer: &mut dyn Observer,
-) -> Result<Vec<StreamVerdict>> {
+) -> Result<Verified> {
     let ends = Ends::open(pipeline, registry, cx).await?;
-    let scratch = scratch.join(format!("verify-{}", std::process::id()));
-    let mut verdicts = vec![];
+    let place = followed(pipeline, registry, cx, ends.source.as_ref(), state).await?;
+    let moment = match &place {
+        Some(place) => Some(place.moment().await?),
+        None => None,
+    };
+    let scratch = state.path().join(format!("verify-{}", std::process::id()));
+    let mut streams = vec![];
     for work in &ends.works {
-        let pair = Pair::open(pipeline, work, &ends.source, &ends.target).await?;
-        verdicts.push(compare(&pair, pipeline.parallel, &scratch, &mut Wanted::none(), observer).await?);
+        streams.push(match &place {
+            Some(place) if place.follows(&work.target.source).await? => {
+                let lookup = Lookup { pipeline, work, ends: &ends };
+                settle::compare_moving(&lookup, place, settle, &scratch, observer).await?.verdict
+            }
+            _ => {
+                let pair = Pair::open(pipeline, work, &ends.source, &ends.target).await?;
+                compare(&pair, pipeline.parallel, &scratch, &mut Wanted::none(), observer).await?
+            }
+        });
     }
-    Ok(verdicts)
+    let followed = match (&place, moment) {
+        (Some(place), Some(moment)) => Some(FollowedUpTo { moment, standing: place.standing().await? }),
+        _ => None,
+    };
+    Ok(Verified { streams, followed })
+}
+
+/// Where a pipeline is that follows; `None` for others, and for one that never has.
+pub(crate) async fn followed(
+    pipeline: &Pipeline,
+    registry: Registry,
+    cx: &Context,
+    source: &dyn Source,
+    state: &StateDirectory,
+) -> Result<Option<Place>> {
+    if pipeline.sync != Sync::Follow {
+        return Ok(None);
+    }
+    let to = registry(&pipeline.to.scheme)?;
+    let sink: Arc<dyn Sink> = Arc::from(to.sink(&to.configure(&pipeline.to)?, cx.clone()).await?);
+    Place::open(pipeline, source, sink, state).await
 }
 
 /// Compares both sides of a stream. What differs is told, and noted as far as there is room for it.

@@ -30,6 +30,7 @@ pub(crate) struct Pair {
 }
 
 /// One side of a stream.
+#[derive(Clone)]
 pub(crate) struct Side {
     pub(crate) read: Arc<Read>,
     pub(crate) session: Arc<dyn Session>,
@@ -131,6 +132,17 @@ impl Pair {
     ) -> Result<Self> {
         let limits = Limits::new(pipeline.limits.rows_per_second, pipeline.limits.bytes_per_second);
         Self::of(work, source, target, pipeline.parallel, &limits).await
+    }
+
+    /// Opens both sides of a stream to read some of its rows.
+    pub(crate) async fn of_some(
+        pipeline: &Pipeline,
+        work: &StreamWork,
+        source: &Arc<dyn Source>,
+        target: &Arc<dyn Source>,
+    ) -> Result<Self> {
+        let limits = Limits::new(pipeline.limits.rows_per_second, pipeline.limits.bytes_per_second);
+        Self::of(work, source, target, 1, &limits).await
     }
 
     /// Opens both sides of a stream to compare its keys alone.

@@ -67,16 +67,34 @@ pub(super) fn key_texts(rows: &RecordBatch, schema: &TableSchema, key: &[String]
 /// Stands between the parts of a key; no type that orders alike everywhere has it in its text.
 const SEPARATOR: char = '\u{1}';
 
-/// A key's text as an object, columns by name.
-pub(super) fn key_object(text: &str, schema: &TableSchema, key: &[String]) -> Value {
-    let parts = key.iter().zip(text.split(SEPARATOR)).map(|(name, part)| {
+/// The texts that a key's text is made of.
+pub(super) fn key_parts(text: &str) -> Vec<String> {
+    text.split(SEPARATOR).map(str::to_owned).collect()
+}
+
+/// The texts of a key's columns as an object, columns by name.
+pub(crate) fn key_object(parts: &[String], schema: &TableSchema, key: &[String]) -> Value {
+    let parts = key.iter().zip(parts).map(|(name, part)| {
         let integer = schema.column(name).is_some_and(|column: &syncline_types::Column| {
             column.logical.is_integer() && column.logical != LogicalType::UInt64
         });
         let number = part.parse::<i64>().ok().filter(|_| integer);
-        (name.clone(), number.map_or_else(|| Value::from(part), Value::from))
+        (name.clone(), number.map_or_else(|| Value::from(part.as_str()), Value::from))
     });
     Value::Object(parts.collect())
+}
+
+/// The texts of some columns, those of one row after those of another; a NULL has none.
+pub(crate) fn texts(rows: &RecordBatch, schema: &TableSchema, names: &[String]) -> Result<Vec<Vec<String>>> {
+    let columns = names
+        .iter()
+        .map(|name| {
+            let index = schema.index(name).ok_or_else(|| schema.unknown_column(name))?;
+            Values::new(rows.column(index), schema.columns[index].logical)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let row = |row| columns.iter().map(|column| column.text(row).unwrap_or_default()).collect();
+    Ok((0..rows.num_rows()).map(row).collect())
 }
 
 /// Some columns of a row as an object.

@@ -19,6 +19,26 @@ pub(crate) struct Wanted {
     pub(crate) truncated: bool,
     /// Rows of the source that cannot be read, or on which a step fails.
     pub(crate) source_unreadable: u64,
+    /// Row by row, for whoever is to look at them again; then they are not among those of a side.
+    pub(crate) found: Option<Found>,
+}
+
+/// Rows that differ, to be looked at again.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) rows: Vec<FoundRow>,
+    pub(crate) splits: BTreeMap<SplitId, Split>,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(crate) struct FoundRow {
+    /// The hash of its key.
+    pub(crate) key: u128,
+    /// The split it is in, where that is known.
+    pub(crate) split: Option<SplitId>,
+    /// The texts of its key's columns, where they are known.
+    pub(crate) text: Option<Vec<String>>,
 }
 
 /// Rows of one side.
@@ -40,12 +60,36 @@ impl Wanted {
         Wanted { room, ..Wanted::default() }
     }
 
-    /// Takes note of a row, by the hash of its key.
-    pub(crate) fn note(&mut self, kind: Kind, key: u128, split: Option<&Split>) {
-        if self.at_source.keys.len() + self.at_target.keys.len() >= self.room {
+    /// Room for so many rows, which are to be looked at again.
+    pub(crate) fn found(room: usize) -> Self {
+        Wanted { room, found: Some(Found::default()), ..Wanted::default() }
+    }
+
+    /// Takes note of a row, by the hash of its key; `text` gives the texts of the key's columns.
+    pub(crate) fn note(
+        &mut self,
+        kind: Kind,
+        key: u128,
+        split: Option<&Split>,
+        text: impl FnOnce() -> Option<Vec<String>>,
+    ) {
+        let noted = self.at_source.keys.len() + self.at_target.keys.len();
+        if noted + self.found.as_ref().map_or(0, |found| found.rows.len()) >= self.room {
             self.truncated = true;
             return;
         }
+        if let Some(found) = &mut self.found {
+            found.rows.push(FoundRow { key, split: split.map(|split| split.id), text: text() });
+            if let Some(split) = split {
+                found.splits.entry(split.id).or_insert_with(|| split.clone());
+            }
+            return;
+        }
+        self.note_side(kind, key, split);
+    }
+
+    /// Takes note of a row that does differ.
+    pub(crate) fn note_side(&mut self, kind: Kind, key: u128, split: Option<&Split>) {
         let side = if kind == Kind::Extra { &mut self.at_target } else { &mut self.at_source };
         side.keys.push(key);
         if let Some(split) = split {

@@ -29,7 +29,7 @@ use crate::{logging::LogFormat, output::Output};
 ///
 /// A connection is a URL, such as sqlite:shop.db or postgres://me@host/shop; `syncline connectors`
 /// lists them. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 differences found by
-/// verify, 130 stopped by Ctrl-C.
+/// verify or not ruled out, 130 stopped by Ctrl-C.
 #[derive(Parser)]
 #[command(name = "syncline", version, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -86,7 +86,7 @@ enum Command {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
     Well,
-    /// `verify` has found differences.
+    /// `verify` has found differences, or rows of which it is not clear whether they differ.
     Different,
 }
 

@@ -5,19 +5,19 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
-use syncline_config::Pipeline;
+use syncline_config::{Pipeline, Sync, duration_seconds};
 use syncline_connect::Context;
 use syncline_engine::{
-    repair::{self, Repaired, repair},
-    verify::{Difference, Kind, Observer, StreamVerdict, verify},
+    repair::{self, Repaired, Repairs, repair},
+    verify::{Difference, FollowedUpTo, Kind, Observer, StreamVerdict, Verified, verify},
 };
-use syncline_types::{Error, Result, codes};
+use syncline_types::{Error, Result, civil::write_timestamp, codes};
 
 use super::{
     Ended, Session,
     pipelines::{PipelineOptions, resolve},
 };
-use crate::output::{Output, count, table};
+use crate::output::{Output, bytes, count, duration, table};
 
 #[derive(Args)]
 pub(crate) struct VerifyCommand {
@@ -32,6 +32,10 @@ pub(crate) struct VerifyCommand {
     /// difference
     #[arg(long)]
     repair: bool,
+    /// Of a pipeline that follows: how long rows that differ in a stream are looked at again, until it is
+    /// clear whether they were on their way
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration_seconds)]
+    settle: u64,
 }
 
 /// Rows named for people; programs are told all.
@@ -43,17 +47,29 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 impl VerifyCommand {
     pub(crate) async fn run(self, session: &Session) -> Result<Ended> {
         let mut all = vec![];
+        let mut moments = vec![];
+        let settle = Duration::from_secs(self.settle);
         for pipeline in resolve(self.arguments, self.options)? {
             let cx = Session::context(&pipeline);
             let told = Told { output: session.output, named: 0, last: Instant::now() };
-            let streams = match self.repair {
-                true => mend(&pipeline, &cx, told, session).await?,
-                false => look(&pipeline, &cx, told, session).await?,
+            let (streams, followed) = match self.repair {
+                true => mend(&pipeline, &cx, settle, told, session).await?,
+                false => look(&pipeline, &cx, settle, told, session).await?,
             };
             cx.close().await;
+            if pipeline.sync == Sync::Follow {
+                conclude(&pipeline.id, &streams, followed.as_ref(), self.settle, session.output);
+            }
+            moments.extend(followed.map(|followed| followed.moment));
             all.extend(streams);
         }
-        session.output.object(&json!({"event": "summary", "streams": all}));
+        let mut summary = json!({"event": "summary", "streams": all});
+        // Of several pipelines each has its own, told before.
+        if let [moment] = moments.as_slice() {
+            summary["position"] = json!(moment.position.0);
+            summary["at"] = json!(told_time(moment.micros));
+        }
+        session.output.object(&summary);
         Ok(if all.iter().all(|stream| stream.verdict.equal()) { Ended::Well } else { Ended::Different })
     }
 }
@@ -80,22 +96,35 @@ struct Repair {
     rejected: u64,
 }
 
-async fn look(pipeline: &Pipeline, cx: &Context, mut told: Told, session: &Session) -> Result<Vec<Summed>> {
-    let compared = verify(pipeline, syncline_connectors::by_scheme, cx, session.state.path(), &mut told);
-    let verdicts = tokio::select! {
-        verdicts = compared => verdicts?,
+async fn look(
+    pipeline: &Pipeline,
+    cx: &Context,
+    settle: Duration,
+    mut told: Told,
+    session: &Session,
+) -> Result<(Vec<Summed>, Option<FollowedUpTo>)> {
+    let compared = verify(pipeline, syncline_connectors::by_scheme, cx, &session.state, settle, &mut told);
+    let Verified { streams, followed } = tokio::select! {
+        verified = compared => verified?,
         () = session.stop.cancelled() => {
             return Err(Error::new(&codes::INTERRUPTED, "verify", format!("`{}`", pipeline.id)).because("it was asked to stop"));
         }
     };
-    report(&verdicts, None, session.output);
+    report(&streams, None, session.output);
     let alone = |verdict| Summed { verdict, repaired: 0, repair: None };
-    Ok(verdicts.into_iter().map(alone).collect())
+    Ok((streams.into_iter().map(alone).collect(), followed))
 }
 
-async fn mend(pipeline: &Pipeline, cx: &Context, mut told: Told, session: &Session) -> Result<Vec<Summed>> {
+async fn mend(
+    pipeline: &Pipeline,
+    cx: &Context,
+    settle: Duration,
+    mut told: Told,
+    session: &Session,
+) -> Result<(Vec<Summed>, Option<FollowedUpTo>)> {
     let registry = syncline_connectors::by_scheme;
-    let repaired = repair(pipeline, registry, cx, &session.state, &session.stop, &mut told).await?;
+    let repairs = repair(pipeline, registry, cx, &session.state, settle, &session.stop, &mut told).await?;
+    let Repairs { streams: repaired, followed } = repairs;
     for Repaired { before, problem, .. } in &repaired {
         if let Some(problem) = problem {
             match session.output {
@@ -118,7 +147,73 @@ async fn mend(pipeline: &Pipeline, cx: &Context, mut told: Told, session: &Sessi
         repaired: written + deleted,
         repair: Some(Repair { before, written, deleted, rejected }),
     };
-    Ok(repaired.into_iter().map(told).collect())
+    Ok((repaired.into_iter().map(told).collect(), followed))
+}
+
+/// What it all means for a pipeline that follows.
+fn conclude(
+    pipeline: &str,
+    streams: &[Summed],
+    followed: Option<&FollowedUpTo>,
+    settle_seconds: u64,
+    output: Output,
+) {
+    let Some(FollowedUpTo { moment, standing }) = followed else {
+        output.line(format!("{pipeline}: it has not followed yet, as far as is known here"));
+        return;
+    };
+    let (position, at) = (&moment.position.0, time(moment.micros));
+    output.object(&json!({
+        "event": "followed", "pipeline": pipeline, "position": position, "at": told_time(moment.micros),
+        "mark": standing.mark.0, "behind_bytes": standing.behind, "running": standing.runs,
+    }));
+    let sum = |of: fn(&StreamVerdict) -> u64| streams.iter().map(|stream| of(&stream.verdict)).sum::<u64>();
+    let (differing, unsettled) = (sum(StreamVerdict::differing), sum(StreamVerdict::unsettled));
+    let behind = match standing.behind {
+        Some(behind) => format!("{}, {} of the log behind its end", standing.mark.0, bytes(behind)),
+        None => standing.mark.0.clone(),
+    };
+    if streams.iter().all(|stream| stream.verdict.equal()) {
+        output.line(format!("{pipeline}: equal up to {position}, where the log ended at {at} UTC"));
+    } else if differing > 0 && streams.iter().all(|stream| stream.verdict.moving.is_some()) {
+        output.line(format!(
+            "{pipeline}: {} differ although the pipeline is past them; --repair puts them right",
+            rows(differing)
+        ));
+    }
+    match (unsettled, standing.runs) {
+        (0, _) => {}
+        (_, true) => output.line(format!(
+            "{pipeline}: {} still moving after {}: the pipeline is at {behind}. Give them more time with --settle",
+            rows_are(unsettled),
+            duration(settle_seconds as f64)
+        )),
+        (_, false) => output.line(format!(
+            "{pipeline}: the pipeline is not running. It is at {behind}; {} differ and may be changes that it has \
+             not applied yet. Run it (with --until-caught-up, if it is to end), and verify again",
+            rows(unsettled)
+        )),
+    }
+}
+
+fn rows(number: u64) -> String {
+    format!("{} {}", count(number), if number == 1 { "row" } else { "rows" })
+}
+
+fn rows_are(number: u64) -> String {
+    format!("{} {}", rows(number), if number == 1 { "is" } else { "are" })
+}
+
+/// The same for programs, by RFC 3339.
+fn told_time(micros: i64) -> String {
+    format!("{}Z", time(micros).replace(' ', "T"))
+}
+
+/// A moment in UTC, to the second.
+fn time(micros: i64) -> String {
+    let mut text = String::new();
+    write_timestamp(micros - micros.rem_euclid(1_000_000), false, &mut text);
+    text
 }
 
 struct Told {
@@ -149,8 +244,25 @@ impl Observer for Told {
     }
 
     fn difference(&mut self, stream: &str, difference: &Difference) {
+        self.name("difference", "", stream, difference);
+    }
+
+    fn settling(&mut self, stream: &str, number: u64) {
+        self.output.object(&json!({"event": "settling", "stream": stream, "rows": number}));
+        if self.output == Output::Text {
+            eprintln!("{stream}: {} differ and may be on their way; looking at them again", rows(number));
+        }
+    }
+
+    fn unsettled(&mut self, stream: &str, difference: &Difference) {
+        self.name("unsettled", "perhaps ", stream, difference);
+    }
+}
+
+impl Told {
+    fn name(&mut self, event: &str, perhaps: &str, stream: &str, difference: &Difference) {
         self.output.object(
-            &json!({"event": "difference", "stream": stream, "kind": difference.kind, "key": difference.key}),
+            &json!({"event": event, "stream": stream, "kind": difference.kind, "key": difference.key}),
         );
         self.named += 1;
         match self.named {
@@ -160,7 +272,7 @@ impl Observer for Told {
                     Kind::Different => "different",
                     Kind::Extra => "extra",
                 };
-                self.output.line(format!("{stream}: {kind} {}", difference.key));
+                self.output.line(format!("{stream}: {perhaps}{kind} {}", difference.key));
             }
             named if named == NAMED_MAX + 1 => {
                 self.output.line(format!("{stream}: more rows differ; --output json names them"));
@@ -181,15 +293,18 @@ impl repair::Observer for Told {
 
 /// The verdicts as a table; with what was repaired, where anything was.
 fn report(verdicts: &[StreamVerdict], repaired: Option<&[Repaired]>, output: Output) {
+    let moving = verdicts.iter().any(|verdict| verdict.moving.is_some());
     let mut heading = vec!["stream", "source rows", "target rows", "missing", "different", "extra"];
+    heading.extend(moving.then_some("moving"));
     heading.extend(repaired.map(|_| "repaired"));
     heading.push("");
-    let mut rows = vec![heading.into_iter().map(str::to_owned).collect::<Vec<_>>()];
+    let mut lines = vec![heading.into_iter().map(str::to_owned).collect::<Vec<_>>()];
     for (at, verdict) in verdicts.iter().enumerate() {
         let words = match (verdict.equal(), verdict.unreadable) {
             (true, _) => "equal".to_owned(),
+            (false, 0) if verdict.differing() == 0 => "not clear".to_owned(),
             (false, 0) => "not equal".to_owned(),
-            (false, unreadable) => format!("not equal, {} rows cannot be read", count(unreadable)),
+            (false, unreadable) => format!("not equal, {} cannot be read", rows(unreadable)),
         };
         let mut row = vec![
             verdict.stream.clone(),
@@ -199,11 +314,12 @@ fn report(verdicts: &[StreamVerdict], repaired: Option<&[Repaired]>, output: Out
             count(verdict.different),
             count(verdict.extra),
         ];
+        row.extend(moving.then(|| count(verdict.unsettled())));
         if let Some(stream) = repaired.and_then(|repaired| repaired.get(at)) {
             row.push(count(stream.written + stream.deleted));
         }
         row.push(words);
-        rows.push(row);
+        lines.push(row);
     }
-    table(&rows, 0).iter().for_each(|line| output.line(line));
+    table(&lines, 0).iter().for_each(|line| output.line(line));
 }

@@ -33,3 +33,4 @@ mod stop;
 mod tls;
 mod twice;
 mod verify;
+mod verify_live;
