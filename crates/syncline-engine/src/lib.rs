@@ -1,9 +1,11 @@
 //! What a run consists of: decided in [`core`], done in the [`shell`] around it; what of a
-//! stream an [`incremental`] run reads; and whether both ends agree afterwards, in [`verify`].
+//! stream an [`incremental`] run reads; whether both ends agree afterwards, in [`verify`]; and where one
+//! row is, in [`trace`].
 
 pub mod core;
 pub mod follow;
 pub mod incremental;
 pub mod repair;
 pub mod shell;
+pub mod trace;
 pub mod verify;

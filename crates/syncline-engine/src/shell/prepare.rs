@@ -280,19 +280,11 @@ fn nothing_found(pipeline: &Pipeline, selection: &Selection) -> Error {
         .hint("Name a stream with --stream NAMESPACE.TABLE")
 }
 
-/// Binds the steps and says what becomes of the stream.
-pub(crate) fn bind(
-    pipeline: &Pipeline,
-    choice: &StreamChoice,
-    stream: Stream,
-    id: u32,
-    source: &dyn Source,
-) -> Result<StreamWork> {
-    let name = stream.name.clone();
-    let about = |error: Error| about_stream(error, choice, &name);
+/// What the steps of a stream begin with, and the steps as they are done.
+pub(crate) fn written(choice: &StreamChoice, stream: &Stream) -> Result<(TableSchema, Vec<StepSpec>)> {
     let mut input = stream.schema.clone();
     if !choice.columns.is_empty() {
-        input.indexes(&choice.columns).map_err(about)?;
+        input.indexes(&choice.columns)?;
         input.columns.retain(|column| choice.columns.contains(&column.name));
         let kept = |key: &[String]| key.iter().all(|column| choice.columns.contains(column));
         if !kept(&input.key) {
@@ -307,6 +299,20 @@ pub(crate) fn bind(
         // A row that comes back counts as deleted no more.
         steps.push(not_deleted());
     }
+    Ok((input, steps))
+}
+
+/// Binds the steps and says what becomes of the stream.
+pub(crate) fn bind(
+    pipeline: &Pipeline,
+    choice: &StreamChoice,
+    stream: Stream,
+    id: u32,
+    source: &dyn Source,
+) -> Result<StreamWork> {
+    let name = stream.name.clone();
+    let about = |error: Error| about_stream(error, choice, &name);
+    let (input, steps) = written(choice, &stream).map_err(about)?;
     let chain = Chain::bind(&steps, &input, pipeline.mask_key.as_ref(), &name.to_string()).map_err(about)?;
     let filter = pushed(chain.pushdown(), |part| source.evaluates(&stream, part));
     let columns = chain.input_columns().to_vec();

@@ -118,6 +118,20 @@ impl Lookup<'_> {
         Ok(seen.collect())
     }
 
+    /// The columns of a row that are not the same at both ends, where both have it.
+    pub(crate) async fn columns(&self, suspect: &Suspect) -> Result<Vec<String>> {
+        let Ends { source, target, .. } = self.ends;
+        let pair = Pair::of_some(self.pipeline, self.work, source, target).await?;
+        let (from, to) = self.ways(&pair, std::slice::from_ref(suspect), &BTreeMap::new());
+        let (from, to) = tokio::try_join!(
+            hashes(&pair, &pair.source, &from, suspect.key),
+            hashes(&pair, &pair.target, &to, suspect.key)
+        )?;
+        let (Some(from), Some(to)) = (from, to) else { return Ok(vec![]) };
+        let both = pair.columns.iter().zip(from.into_iter().zip(to));
+        Ok(both.filter(|(_, (from, to))| from != to).map(|((name, _), _)| name.clone()).collect())
+    }
+
     fn ways(&self, pair: &Pair, suspects: &[Suspect], splits: &BTreeMap<SplitId, Split>) -> (Way, Way) {
         if let Some((from, to)) = self.asked(pair, suspects) {
             return (Way::Asked(from), Way::Asked(to));
@@ -177,10 +191,48 @@ fn key_columns(work: &StreamWork, pair: &Pair) -> Option<Vec<(String, String)>> 
 }
 
 /// What a side has of the keys wanted.
-async fn had(pair: &Pair, side: &Arc<Side>, way: &Way, wanted: &[u128]) -> Result<Had> {
-    let keys = pair.keys(&side.schema)?;
+async fn had(pair: &Pair, side: &Side, way: &Way, wanted: &[u128]) -> Result<Had> {
     let mut had = Had::new();
-    let mut each = |batch: &RecordBatch| note(&mut had, side, &keys, &pair.key, wanted, batch);
+    visit(pair, side, way, wanted, |row, hash| {
+        let value = side.rows.hash(row)?.pop().unwrap_or_default();
+        let text = rows::texts(row, &side.schema, &pair.key)?.pop().unwrap_or_default();
+        let (rows, _) = had.entry(hash).or_insert_with(|| (Rows::default(), text));
+        rows.count += 1;
+        rows.sum = rows.sum.wrapping_add(value);
+        Ok(())
+    })
+    .await?;
+    Ok(had)
+}
+
+/// The hash of each column of a row, if the side has it.
+async fn hashes(pair: &Pair, side: &Side, way: &Way, key: u128) -> Result<Option<Vec<u128>>> {
+    let column = |column| RowHasher::new(&side.schema, std::slice::from_ref(column));
+    let hashers = pair.columns.iter().map(column).collect::<Result<Vec<_>>>()?;
+    let mut all = None;
+    visit(pair, side, way, &[key], |row, _| {
+        let hash = |hasher: &RowHasher| Ok(hasher.hash(row)?.pop().unwrap_or_default());
+        all = Some(hashers.iter().map(hash).collect::<Result<Vec<_>>>()?);
+        Ok(())
+    })
+    .await?;
+    Ok(all)
+}
+
+/// Calls `each` with every row of the keys wanted, and the hash of its key.
+async fn visit(
+    pair: &Pair,
+    side: &Side,
+    way: &Way,
+    wanted: &[u128],
+    mut each: impl FnMut(&RecordBatch, u128) -> Result<()>,
+) -> Result<()> {
+    let keys = pair.keys(&side.schema)?;
+    let mut of_batch = |batch: &RecordBatch| {
+        let hashes = keys.hash(batch)?.into_iter().enumerate();
+        let mut found = hashes.filter(|(_, hash)| wanted.binary_search(hash).is_ok());
+        found.try_for_each(|(row, hash)| each(&batch.slice(row, 1), hash))
+    };
     match way {
         Way::Asked(conditions) => {
             for condition in conditions {
@@ -189,43 +241,23 @@ async fn had(pair: &Pair, side: &Arc<Side>, way: &Way, wanted: &[u128]) -> Resul
                     None => condition.clone(),
                 };
                 let read = Arc::new(Read { filter: Some(filter), ..Read::clone(&side.read) });
-                everything(&Side { read, ..Side::clone(side) }, &mut each).await?;
+                everything(&Side { read, ..side.clone() }, &mut of_batch).await?;
             }
         }
         Way::Splits(splits) => {
             for split in splits {
-                rows::each_batch(side, split, &mut each).await?;
+                rows::each_batch(side, split, &mut of_batch).await?;
             }
         }
-        Way::Everything => everything(side, &mut each).await?,
+        Way::Everything => everything(side, &mut of_batch).await?,
     }
-    Ok(had)
+    Ok(())
 }
 
 async fn everything(side: &Side, each: &mut impl FnMut(&RecordBatch) -> Result<()>) -> Result<()> {
     let mut splitter = side.session.splitter(&side.read, None).await?;
     while let Some(split) = splitter.next().await? {
         rows::each_batch(side, &split, &mut *each).await?;
-    }
-    Ok(())
-}
-
-fn note(
-    had: &mut Had,
-    side: &Side,
-    keys: &RowHasher,
-    key: &[String],
-    wanted: &[u128],
-    batch: &RecordBatch,
-) -> Result<()> {
-    for (row, (hash, value)) in keys.hash(batch)?.into_iter().zip(side.rows.hash(batch)?).enumerate() {
-        if wanted.binary_search(&hash).is_err() {
-            continue;
-        }
-        let text = rows::texts(&batch.slice(row, 1), &side.schema, key)?.pop().unwrap_or_default();
-        let (rows, _) = had.entry(hash).or_insert_with(|| (Rows::default(), text));
-        rows.count += 1;
-        rows.sum = rows.sum.wrapping_add(value);
     }
     Ok(())
 }

@@ -23,11 +23,12 @@ use std::{path::Path, sync::Arc, time::Duration};
 use syncline_config::{Pipeline, Sync};
 use syncline_connect::{Context, Sink, Source};
 use syncline_state::StateDirectory;
-use syncline_types::{Error, Result, codes};
+use syncline_steps::StepSpec;
+use syncline_types::{Error, Result, TableSchema, codes};
 
 use crate::shell::{
     Registry,
-    prepare::{bind, choose},
+    prepare::{bind, choose, written},
     work::{StreamWork, broken},
 };
 use look::Lookup;
@@ -75,6 +76,8 @@ pub(crate) struct Ends {
     pub(crate) source: Arc<dyn Source>,
     pub(crate) target: Arc<dyn Source>,
     pub(crate) works: Vec<StreamWork>,
+    /// For each of these, what its steps begin with, and the steps.
+    pub(crate) written: Vec<(TableSchema, Vec<StepSpec>)>,
 }
 
 impl Ends {
@@ -88,12 +91,13 @@ impl Ends {
         let source: Arc<dyn Source> =
             Arc::from(from.source(&from.configure(&pipeline.from)?, cx.clone()).await?);
         let target: Arc<dyn Source> = Arc::from(to.source(&to.configure(&pipeline.to)?, cx.clone()).await?);
-        let mut works = vec![];
+        let (mut works, mut all) = (vec![], vec![]);
         for (number, (choice, stream)) in choose(pipeline, source.as_ref()).await?.into_iter().enumerate() {
             let id = u32::try_from(number).map_err(|_| broken("there are too many streams"))?;
+            all.push(written(choice, &stream)?);
             works.push(bind(pipeline, choice, stream, id, source.as_ref())?);
         }
-        Ok(Ends { source, target, works })
+        Ok(Ends { source, target, works, written: all })
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Pair {
     pub(crate) target: Arc<Side>,
     /// The key's columns and their form, for pairing rows; every column where there is no key.
     pub(crate) pairing: Vec<(String, Family)>,
+    /// All columns that are compared.
+    pub(crate) columns: Vec<(String, Family)>,
     /// Names of the key's columns after the steps, which are those at the target.
     pub(crate) key: Vec<String>,
     /// Whether both databases compute the same checksum.
@@ -186,6 +188,7 @@ impl Pair {
             families.iter().filter(|(name, _)| key.contains(name)).cloned().collect();
         Ok(Pair {
             name: work.target.source.to_string(),
+            columns: families.clone(),
             pairing: if in_key.is_empty() { families.clone() } else { in_key },
             key,
             source: Arc::new(

@@ -149,6 +149,49 @@ async fn settle_all(
     Ok(all)
 }
 
+/// How the ends compare in one row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seems {
+    /// Both have it alike, or not at all.
+    Equal,
+    Differs(Kind),
+    /// It may be on its way.
+    Unsettled(Kind),
+}
+
+/// The same with the columns that differ.
+pub(crate) struct Seemed {
+    pub(crate) seems: Seems,
+    pub(crate) columns: Vec<String>,
+}
+
+/// Looks at one row; where a pipeline follows, until it is clear.
+pub(crate) async fn one(
+    lookup: &Lookup<'_>,
+    place: Option<&Place>,
+    found: FoundRow,
+    until: Instant,
+) -> Result<Seemed> {
+    let (seems, suspect): (fn(Kind) -> Seems, _) = match place {
+        Some(place) => {
+            let mut all = settle_all(lookup, place, vec![found], &BTreeMap::new(), until).await?;
+            match (all.differing.pop(), all.unsettled.pop()) {
+                (Some(suspect), _) => (Seems::Differs, Some(suspect)),
+                (None, suspect) => (Seems::Unsettled, suspect),
+            }
+        }
+        None => {
+            let mut suspects = [Suspect::new(found)];
+            let seen = lookup.look(&mut suspects, &BTreeMap::new()).await?.pop();
+            let [suspect] = suspects;
+            (Seems::Differs, seen.filter(|seen| !seen.equal()).map(|_| Suspect { seen, ..suspect }))
+        }
+    };
+    let Some(suspect) = suspect else { return Ok(Seemed { seems: Seems::Equal, columns: vec![] }) };
+    let columns = lookup.columns(&suspect).await?;
+    Ok(Seemed { seems: seems(suspect.seen.unwrap_or_default().kind()), columns })
+}
+
 /// As keys are listed: numbers by their size, and no text before a shorter one.
 fn order(suspect: &Suspect) -> Option<Vec<(usize, &str)>> {
     suspect.text.as_ref().map(|parts| parts.iter().map(|part| (part.len(), part.as_str())).collect())

@@ -11,6 +11,7 @@ mod plan;
 mod run;
 mod schema;
 mod status;
+mod trace;
 mod verify;
 
 use std::path::PathBuf;
@@ -29,7 +30,7 @@ use crate::{logging::LogFormat, output::Output};
 ///
 /// A connection is a URL, such as sqlite:shop.db or postgres://me@host/shop; `syncline connectors`
 /// lists them. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 differences found by
-/// verify or not ruled out, 130 stopped by Ctrl-C.
+/// verify or trace, or not ruled out, 130 stopped by Ctrl-C.
 #[derive(Parser)]
 #[command(name = "syncline", version, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -72,6 +73,8 @@ enum Command {
     Plan(plan::PlanCommand),
     /// Compare both ends, and name the rows that differ
     Verify(verify::VerifyCommand),
+    /// Say where one row is, and why it is not where it is looked for
+    Trace(trace::TraceCommand),
     /// Show runs: what is done, what is left
     Status(status::StatusCommand),
     /// Look at rows that could not go on, or drop them
@@ -86,7 +89,7 @@ enum Command {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
     Well,
-    /// `verify` has found differences, or rows of which it is not clear whether they differ.
+    /// `verify` or `trace` has found differences, or rows of which it is not clear whether they differ.
     Different,
 }
 
@@ -114,6 +117,7 @@ impl Cli {
             Command::Run(command) => command.run(&session).await,
             Command::Plan(command) => command.run(&session).await,
             Command::Verify(command) => command.run(&session).await,
+            Command::Trace(command) => command.run(&session).await,
             Command::Status(command) => command.run(&session).await,
             Command::Dlq(command) => command.run(&session).await,
             Command::Connectors(command) => command.run(&session),

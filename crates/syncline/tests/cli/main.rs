@@ -31,6 +31,7 @@ mod sqlite;
 mod steps;
 mod stop;
 mod tls;
+mod trace;
 mod twice;
 mod verify;
 mod verify_live;
