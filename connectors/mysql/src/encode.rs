@@ -106,8 +106,18 @@ impl RowEncoder {
         self.columns.iter().map(|column| Mysql.quote(&column.name)).collect::<Vec<_>>().join(", ")
     }
 
+    /// The statement that loads rows as lines into a table, whose name is quoted.
+    pub(crate) fn load_into(&self, table: &str) -> String {
+        format!(
+            "LOAD DATA LOCAL INFILE 'syncline' INTO TABLE {table} CHARACTER SET binary \
+             FIELDS TERMINATED BY '\\t' ENCLOSED BY '' ESCAPED BY '\\\\' \
+             LINES STARTING BY '' TERMINATED BY '\\n' {}",
+            self.list()
+        )
+    }
+
     /// The columns as `LOAD DATA` wants them: `(a, @v1) SET b = f(@v1)`.
-    pub(crate) fn list(&self) -> String {
+    fn list(&self) -> String {
         let (mut list, mut set) = (vec![], vec![]);
         for (at, column) in self.columns.iter().enumerate() {
             let name = Mysql.quote(&column.name);

@@ -1,5 +1,6 @@
 //! MySQL and MariaDB as source and sink.
 
+mod applier;
 mod attached;
 mod client;
 mod config;
@@ -43,7 +44,7 @@ impl Connector for Mysql {
             append: true,
             merge: true,
             keyed: true,
-            changes: false,
+            changes: true,
             readable: true,
         }),
         log: false,

@@ -123,7 +123,8 @@ impl Publication<'_> {
     /// What is kept with the publication, in the transaction that says that it is done.
     fn kept(&self) -> Vec<String> {
         let mut kept = vec![self.shared.ours.save_mark(self.run, self.target.stream, StreamMark::Published)];
-        kept.extend(self.shared.ours.marking(self.run, self.target, self.marking));
+        let stream = self.target.source.to_string();
+        kept.extend(self.shared.ours.marking(self.run, &stream, self.marking));
         kept
     }
 

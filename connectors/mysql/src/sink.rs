@@ -15,7 +15,7 @@ use std::{
 
 use async_trait::async_trait;
 use syncline_connect::{
-    Action, Context, Delivery, Finding, Lanes, Marking, Published, RunRef, Sink, Target, TargetPlan,
+    Action, Applier, Context, Delivery, Finding, Lanes, Marking, Published, RunRef, Sink, Target, TargetPlan,
     TargetProgress, Writer,
 };
 use syncline_sql::bookkeeping as names;
@@ -27,6 +27,7 @@ pub(crate) use self::{
     fence::Fence,
 };
 use crate::{
+    applier::MysqlApplier,
     client::{Client, connect},
     config::MysqlConfig,
     dialect::text_constant,
@@ -117,6 +118,14 @@ impl MysqlSink {
     async fn is_ours(&self, client: &mut Client, pipeline: &str, epoch: u64) -> Result<bool> {
         let newest = client.text(&self.shared.ours.fence(pipeline), "look up the epoch of", pipeline).await?;
         Ok(newest.and_then(|newest| newest.parse::<u64>().ok()).is_none_or(|newest| newest <= epoch))
+    }
+
+    /// A connection for a run that no newer one has replaced.
+    async fn fenced_client(&self, run: &RunRef) -> Result<Client> {
+        let mut client = self.shared.connect().await?;
+        let fence = self.shared.ours.fence(&run.pipeline);
+        let answers = client.texts(&fence, "begin to write for pipeline", &run.pipeline).await?;
+        if holds(&answers, run) { Ok(client) } else { Err(fenced(run)) }
     }
 
     async fn fence(&self, run: &RunRef, operation: &str) -> Result<Fence> {
@@ -251,13 +260,13 @@ impl Sink for MysqlSink {
     }
 
     async fn writer(&self, run: &RunRef) -> Result<Box<dyn Writer>> {
-        let mut client = self.shared.connect().await?;
-        let fence = self.shared.ours.fence(&run.pipeline);
-        let answers = client.texts(&fence, "begin to write for pipeline", &run.pipeline).await?;
-        if !holds(&answers, run) {
-            return Err(fenced(run));
-        }
+        let client = self.fenced_client(run).await?;
         Ok(Box::new(MysqlWriter::open(client, Arc::clone(&self.shared), run.clone()).await?))
+    }
+
+    async fn applier(&self, run: &RunRef) -> Result<Box<dyn Applier>> {
+        let client = self.fenced_client(run).await?;
+        Ok(Box::new(MysqlApplier::open(client, Arc::clone(&self.shared), run.clone()).await?))
     }
 
     async fn marks(&self, pipeline: &str) -> Result<Option<BTreeMap<String, String>>> {

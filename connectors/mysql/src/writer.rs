@@ -63,16 +63,7 @@ struct Loading {
 
 impl MysqlWriter {
     pub(crate) async fn open(mut client: Client, shared: Arc<SinkShared>, run: RunRef) -> Result<Self> {
-        let place = shared.config.place();
-        let format = "SELECT @@binlog_format";
-        // That form of the log has no place for what several lanes do beside one another.
-        let by_statement =
-            client.text(format, "ask for the settings of", &place).await?.as_deref() == Some("STATEMENT");
-        if !by_statement {
-            let sql = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
-            client.run(sql, "set up a session on", &place).await?;
-        }
-        client.run("SET SESSION max_error_count = 64", "set up a session on", &place).await?;
+        set_up(&mut client, &shared).await?;
         let (landings, piece) = (HashMap::new(), vec![]);
         Ok(MysqlWriter { client, shared, run, open: false, loading: None, landings, piece, beside: None })
     }
@@ -143,19 +134,12 @@ impl MysqlWriter {
             return Err(Error::new(&codes::BROKEN_INVARIANT, WRITE, &name).because("nothing is being loaded"));
         };
         let ended = load.finish().await?;
-        let whole = ended.count("Records") == Some(loading.sent) && ended.count("Skipped") == Some(0);
-        let clean = ended.warnings == 0 && ended.count("Warnings") == Some(0);
-        if whole && clean {
-            return Ok(());
-        }
-        match complaint(&mut self.client, &name).await? {
+        match complaint_of(&mut self.client, &ended, loading.sent, &name).await? {
             Some((error, line)) => Err(match line.and_then(|line| loading.row(line - 1)) {
                 Some(row) => error.at_row(row),
                 None => error,
             }),
-            None if whole => Ok(()),
-            None => Err(Error::new(&codes::VALUE_REFUSED, WRITE, format!("`{name}`"))
-                .because("the server has left rows out and does not say why")),
+            None => Ok(()),
         }
     }
 
@@ -164,7 +148,8 @@ impl MysqlWriter {
         let mut rows = landing.encoder.open(&batch.rows)?;
         let mut rejects = vec![];
         loop {
-            let (sql, taken) = self.statement(landing, &mut rows, usize::MAX, &mut rejects)?;
+            let (packet, insert) = (self.client.packet_bytes_max, &landing.insert);
+            let (sql, taken) = statement(packet, insert, &landing.name, &mut rows, usize::MAX, &mut rejects)?;
             if taken.is_empty() {
                 return Ok(rejects);
             }
@@ -181,7 +166,8 @@ impl MysqlWriter {
         let mut rows = landing.encoder.open(&batch.rows)?;
         let mut rejects = vec![];
         loop {
-            let (sql, taken) = self.statement(landing, &mut rows, 1, &mut rejects)?;
+            let (packet, insert) = (self.client.packet_bytes_max, &landing.insert);
+            let (sql, taken) = statement(packet, insert, &landing.name, &mut rows, 1, &mut rejects)?;
             let Some(row) = taken.first() else {
                 self.beside = Some(beside);
                 return Ok(rejects);
@@ -193,24 +179,6 @@ impl MysqlWriter {
                 done => done?,
             }
         }
-    }
-
-    /// A statement of the next rows, and which rows they are.
-    fn statement(
-        &mut self,
-        landing: &Landing,
-        rows: &mut crate::encode::Rows<'_>,
-        rows_max: usize,
-        rejects: &mut Vec<Reject>,
-    ) -> Result<(String, Vec<u32>)> {
-        let packet = usize::try_from(self.client.packet_bytes_max).unwrap_or(usize::MAX);
-        let bytes_max = INSERT_BYTES_MAX.min(packet.saturating_sub(INSERT_BYTES_BESIDE).max(1));
-        let mut sql = landing.insert.clone().into_bytes();
-        let taken = rows.constants(&mut sql, bytes_max, rows_max, rejects);
-        let sql = String::from_utf8(sql).map_err(|_| {
-            Error::new(&codes::BROKEN_INVARIANT, WRITE, &landing.name).because("a statement is no text")
-        })?;
-        Ok((sql, taken))
     }
 }
 
@@ -280,6 +248,61 @@ impl Writer for MysqlWriter {
     }
 }
 
+/// Sets up a session that writes.
+pub(crate) async fn set_up(client: &mut Client, shared: &SinkShared) -> Result<()> {
+    let place = shared.config.place();
+    let format = "SELECT @@binlog_format";
+    // That form of the log has no place for what several lanes do beside one another.
+    let by_statement =
+        client.text(format, "ask for the settings of", &place).await?.as_deref() == Some("STATEMENT");
+    if !by_statement {
+        let sql = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
+        client.run(sql, "set up a session on", &place).await?;
+    }
+    client.run("SET SESSION max_error_count = 64", "set up a session on", &place).await.map(drop)
+}
+
+/// A statement of the next rows, and which rows they are. `insert` is what comes before them.
+pub(crate) fn statement(
+    packet_bytes_max: u64,
+    insert: &str,
+    name: &str,
+    rows: &mut crate::encode::Rows<'_>,
+    rows_max: usize,
+    rejects: &mut Vec<Reject>,
+) -> Result<(String, Vec<u32>)> {
+    let packet = usize::try_from(packet_bytes_max).unwrap_or(usize::MAX);
+    let bytes_max = INSERT_BYTES_MAX.min(packet.saturating_sub(INSERT_BYTES_BESIDE).max(1));
+    let mut sql = insert.as_bytes().to_vec();
+    let taken = rows.constants(&mut sql, bytes_max, rows_max, rejects);
+    let sql = String::from_utf8(sql)
+        .map_err(|_| Error::new(&codes::BROKEN_INVARIANT, WRITE, name).because("a statement is no text"))?;
+    Ok((sql, taken))
+}
+
+/// What is wrong with a load of so many rows, and the line that it is of; `None` when all of them are there
+/// as they were sent.
+pub(crate) async fn complaint_of(
+    client: &mut Client,
+    ended: &Ended,
+    sent: u64,
+    name: &str,
+) -> Result<Option<(Error, Option<u32>)>> {
+    let whole = ended.count("Records") == Some(sent) && ended.count("Skipped") == Some(0);
+    let clean = ended.warnings == 0 && ended.count("Warnings") == Some(0);
+    if whole && clean {
+        return Ok(None);
+    }
+    match complaint(client, name).await? {
+        None if !whole => {
+            let error = Error::new(&codes::VALUE_REFUSED, WRITE, format!("`{name}`"))
+                .because("the server has left rows out and does not say why");
+            Ok(Some((error, None)))
+        }
+        found => Ok(found),
+    }
+}
+
 /// The first warning of the last statement that speaks of a row, and the row of the statement.
 async fn complaint(client: &mut Client, name: &str) -> Result<Option<(Error, Option<u32>)>> {
     let warnings = client.texts("SHOW WARNINGS", "look at the warnings of", name).await?;
@@ -292,7 +315,7 @@ async fn complaint(client: &mut Client, name: &str) -> Result<Option<(Error, Opt
 }
 
 /// Runs an `INSERT` of these rows of the batch at hand.
-async fn run_insert(client: &mut Client, sql: &str, rows: &[u32], name: &str) -> Result<()> {
+pub(crate) async fn run_insert(client: &mut Client, sql: &str, rows: &[u32], name: &str) -> Result<()> {
     let row_of = |at: Option<u32>| rows.get(usize::try_from(at?).ok()?).copied();
     let ended: Ended = match client.run_long(sql, WRITE, name).await {
         Ok(ended) => ended,

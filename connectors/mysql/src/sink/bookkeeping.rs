@@ -130,9 +130,8 @@ impl Ours {
     }
 
     /// What is done to a stream's mark when it is published.
-    pub(crate) fn marking(&self, run: &RunRef, target: &Target, marking: Marking<'_>) -> Vec<String> {
-        let stream = target.source.to_string();
-        bookkeeping::marking(&self.marks, &run.pipeline, &stream, marking, text_constant)
+    pub(crate) fn marking(&self, run: &RunRef, stream: &str, marking: Marking<'_>) -> Vec<String> {
+        bookkeeping::marking(&self.marks, &run.pipeline, stream, marking, text_constant)
     }
 
     /// Remembers that a table is ours.

@@ -62,12 +62,7 @@ impl Landing {
         let encoder =
             RowEncoder::new(&target.schema, &written, client.server.family, client.packet_bytes_max)?;
         let quoted = shared.quoted(&name);
-        let load = format!(
-            "LOAD DATA LOCAL INFILE 'syncline' INTO TABLE {quoted} CHARACTER SET binary \
-             FIELDS TERMINATED BY '\\t' ENCLOSED BY '' ESCAPED BY '\\\\' \
-             LINES STARTING BY '' TERMINATED BY '\\n' {}",
-            encoder.list()
-        );
+        let load = encoder.load_into(&quoted);
         let insert = format!("INSERT INTO {quoted} ({}) VALUES ", encoder.names());
         Ok(Landing { name: target.name.to_string(), how, encoder, load, insert })
     }

@@ -197,7 +197,7 @@ async fn a_row_that_is_not_taken_is_named(fixture: &dyn Fixture) {
         return;
     }
     let targets = tables(fixture, &[&[]]).await;
-    let mut wider = Target::clone(&targets[0]);
+    let mut wider = Target { stream: 1, ..Target::clone(&targets[0]) };
     wider.schema.columns[1] = Column::new("value", LogicalType::UInt64);
     let values = UInt64Array::from(vec![1, u64::MAX, 3]);
     let columns: Vec<Arc<dyn Array>> = vec![Arc::new(Int64Array::from(vec![1, 2, 3])), Arc::new(values)];
