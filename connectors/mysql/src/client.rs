@@ -4,6 +4,7 @@
 //! One command at a time: every call takes the client alone and leaves it ready for the next. A call
 //! that is broken off in between (its future dropped) leaves it unusable, and every later one says so.
 
+mod dump;
 mod load;
 mod login;
 mod packet;
@@ -22,18 +23,19 @@ use syncline_types::{Error, Result, codes};
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::packet::look_into;
+pub(crate) use self::{
+    dump::DumpFrom,
+    packet::{Outcome, lenenc},
+    second::Patience,
+    server::{Family, Server},
+    statement::{ColumnDefinition, Statement},
+    wire::{Front, PAYLOAD_BYTES_MAX},
+};
 use self::{
     login::log_in,
     packet::{Answer, is_end, text_row},
     second::Beside,
     wire::Wire,
-};
-pub(crate) use self::{
-    packet::{Outcome, lenenc},
-    second::Patience,
-    server::{Family, Server},
-    statement::{ColumnDefinition, Statement},
-    wire::Front,
 };
 use crate::{
     config::MysqlConfig,

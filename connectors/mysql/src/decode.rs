@@ -9,8 +9,11 @@ mod kind;
 
 use syncline_types::{Column, Error, LogicalType, Result, build::ColumnBuilder, codes};
 
-use self::field::{BadField, push};
-pub(crate) use self::kind::Kind;
+use self::field::push;
+pub(crate) use self::{
+    field::{BadField, Date, NO_BOOL, Pushed, bits, geometry, push_date, push_text},
+    kind::Kind,
+};
 use crate::client::ColumnDefinition;
 
 /// Bits of a row's NULLs that come before the first column's.

@@ -31,6 +31,36 @@ pub(crate) fn from_server(error: &ServerError<'_>, operation: &str, object: &str
     translate(error.error_code(), &state, &error.message_str(), operation, object)
 }
 
+/// An error that the server has sent in place of its log. Its words speak of files and of transactions'
+/// ids only.
+pub(crate) fn of_log(error: &ServerError<'_>, operation: &str, object: &str) -> Error {
+    /// All that can be wrong with a log has this number.
+    const FATAL_READING_LOG: u16 = 1236;
+    if error.error_code() != FATAL_READING_LOG {
+        return from_server(error, operation, object);
+    }
+    let message = error.message_str();
+    let (code, hint) = of_log_message(&message);
+    Error::new(code, operation, object)
+        .because(format!("{} (error {FATAL_READING_LOG})", message.trim_end_matches('.')))
+        .hint(hint)
+}
+
+fn of_log_message(message: &str) -> (&'static Code, &'static str) {
+    let has = |words: &str| message.contains(words);
+    // Another replica that calls itself as we do ends us; the next time we call ourselves otherwise.
+    if has("same server_uuid/server_id") || has("same server_id") {
+        return (&codes::SERVER_BUSY, "Another reader of the log has the same number");
+    }
+    if has("max_allowed_packet") {
+        return (&codes::SERVER_REFUSED, "Raise the server's max_allowed_packet");
+    }
+    (
+        &codes::LOG_LOST,
+        "Copy the streams again with --restart, and let the server keep its log for longer: binlog_expire_logs_seconds",
+    )
+}
+
 /// What a warning says of a row, as an error, and which row of the statement it is. Only their number
 /// and text are told.
 pub(crate) fn from_warning(

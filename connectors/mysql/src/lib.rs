@@ -10,6 +10,7 @@ mod encode;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod log;
 mod plan;
 mod publish;
 mod schema;
@@ -47,7 +48,7 @@ impl Connector for Mysql {
             changes: true,
             readable: true,
         }),
-        log: false,
+        log: true,
     };
 
     async fn check(config: MysqlConfig, cx: Context) -> Result<Report> {

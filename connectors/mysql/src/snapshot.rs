@@ -13,11 +13,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use syncline_connect::{
-    Context, Digest, Edge, Finding, Read, Reader, Selection, Session, Source, SplitOrder, Splitter, Stream,
+    Context, Digest, Edge, Finding, Log, Read, Reader, Selection, Session, Source, SplitOrder, Splitter,
+    Stream,
 };
 use syncline_types::{Comparison, Error, LogicalType, Position, Predicate, Result, Split, codes};
 use tokio::sync::Mutex;
 
+pub(crate) use self::inspect::{gives, grants, user_name};
 use self::{
     pool::Pool,
     read_sql::ReadSql,
@@ -28,6 +30,7 @@ use self::{
 use crate::{
     client::{Client, Family, connect},
     config::{MysqlConfig, ZeroDates},
+    log::MysqlLog,
     schema::{describe, find, list},
     types::Meaning,
 };
@@ -132,6 +135,10 @@ impl Source for MysqlSource {
     async fn edge(&self, stream: &Stream, column: &str) -> Result<Edge> {
         let mut client = self.client().await?;
         edge::edge(&mut client, stream, column).await
+    }
+
+    async fn log(&self, _: &str) -> Result<Box<dyn Log>> {
+        Ok(Box::new(MysqlLog::new(&self.config, &self.cx, self.meaning.family)))
     }
 
     fn digest_method(&self, _: &Read) -> Option<String> {

@@ -15,21 +15,21 @@ use crate::client::lenenc;
 
 /// Why a field could not become a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BadField {
+pub(crate) enum BadField {
     /// The bytes are not of the type's form: the row or the stream is broken.
     Form,
     /// The value exists there and has no place here; the row can be set aside. With what can be done.
     Value(&'static str, Option<&'static str>),
 }
 
-type Pushed<T = ()> = Result<T, BadField>;
+pub(crate) type Pushed<T = ()> = Result<T, BadField>;
 
 const NO_DAY: BadField = BadField::Value(
     "a date in it is no day of the calendar",
     Some("zero_dates=null makes it NULL, zero_dates=text reads the column as text"),
 );
 
-const NO_BOOL: BadField =
+pub(crate) const NO_BOOL: BadField =
     BadField::Value("it is neither 0 nor 1", Some("tinyint1=int reads such columns as numbers"));
 
 /// Takes one value from the front of `rest` and appends it.
@@ -62,16 +62,7 @@ pub(super) fn push(rest: &mut &[u8], kind: Kind, builder: &mut ColumnBuilder) ->
             let digits = std::str::from_utf8(bytes(rest)?).map_err(|_| BadField::Form)?;
             builder.push(decimal::parse_256(digits, precision, scale).ok_or(BadField::Form)?);
         }
-        ColumnBuilder::Date(builder) => match date(rest)?.days() {
-            Some(days) => builder.push(i32::try_from(days).map_err(|_| BadField::Form)?),
-            None if kind == (Kind::Date { zero_null: true }) => builder.push_null(),
-            None => return Err(NO_DAY),
-        },
-        ColumnBuilder::Timestamp(builder) => match date(rest)?.micros()? {
-            Some(micros) => builder.push(micros),
-            None if kind == (Kind::Timestamp { zero_null: true }) => builder.push_null(),
-            None => return Err(NO_DAY),
-        },
+        ColumnBuilder::Date(_) | ColumnBuilder::Timestamp(_) => push_date(date(rest)?, kind, builder)?,
         ColumnBuilder::Binary(builder) => match kind {
             Kind::Geometry => geometry(bytes(rest)?, builder)?,
             _ => builder.push(bytes(rest)?),
@@ -86,17 +77,39 @@ pub(super) fn push(rest: &mut &[u8], kind: Kind, builder: &mut ColumnBuilder) ->
         ColumnBuilder::Text(builder) => match kind {
             Kind::Bits(count) => bits(bytes(rest)?, count, builder)?,
             Kind::DateText(precision) => date(rest)?.write(precision, builder),
-            _ => {
-                let text = bytes(rest)?;
-                if std::str::from_utf8(text).is_err() {
-                    return Err(BadField::Value("its bytes are not UTF-8", None));
-                }
-                builder.push(text);
-            }
+            _ => push_text(bytes(rest)?, builder)?,
         },
         // A time is an interval here.
         ColumnBuilder::Time(_) => return Err(BadField::Form),
     }
+    Ok(())
+}
+
+/// Appends a day, with or without a time, or what it becomes when it is none.
+pub(crate) fn push_date(date: Date, kind: Kind, builder: &mut ColumnBuilder) -> Pushed {
+    match (builder, kind) {
+        (ColumnBuilder::Date(builder), _) => match date.days() {
+            Some(days) => builder.push(i32::try_from(days).map_err(|_| BadField::Form)?),
+            None if kind == (Kind::Date { zero_null: true }) => builder.push_null(),
+            None => return Err(NO_DAY),
+        },
+        (ColumnBuilder::Timestamp(builder), _) => match date.micros()? {
+            Some(micros) => builder.push(micros),
+            None if kind == (Kind::Timestamp { zero_null: true }) => builder.push_null(),
+            None => return Err(NO_DAY),
+        },
+        (ColumnBuilder::Text(builder), Kind::DateText(precision)) => date.write(precision, builder),
+        _ => return Err(BadField::Form),
+    }
+    Ok(())
+}
+
+/// Appends a text, which has to be one.
+pub(crate) fn push_text(text: &[u8], out: &mut Bytes) -> Pushed {
+    if std::str::from_utf8(text).is_err() {
+        return Err(BadField::Value("its bytes are not UTF-8", None));
+    }
+    out.push(text);
     Ok(())
 }
 
@@ -154,14 +167,14 @@ fn number(digits: &[u8], before: i128) -> Option<i128> {
 
 /// A date as it is sent, which need not be a day.
 #[derive(Clone, Copy, Debug, Default)]
-struct Date {
-    year: u16,
-    month: u8,
-    day: u8,
-    hour: u8,
-    minute: u8,
-    second: u8,
-    micros: u32,
+pub(crate) struct Date {
+    pub(crate) year: u16,
+    pub(crate) month: u8,
+    pub(crate) day: u8,
+    pub(crate) hour: u8,
+    pub(crate) minute: u8,
+    pub(crate) second: u8,
+    pub(crate) micros: u32,
 }
 
 fn date(rest: &mut &[u8]) -> Pushed<Date> {
@@ -249,7 +262,7 @@ fn time(rest: &mut &[u8]) -> Pushed<i64> {
 }
 
 /// Appends the last `count` bits as digits.
-fn bits(bytes: &[u8], count: u32, out: &mut Bytes) -> Pushed {
+pub(crate) fn bits(bytes: &[u8], count: u32, out: &mut Bytes) -> Pushed {
     let count = usize::try_from(count).map_err(|_| BadField::Form)?;
     let unused = (bytes.len() * 8).checked_sub(count).ok_or(BadField::Form)?;
     let digits = (unused..bytes.len() * 8).map(|bit| b'0' + (bytes[bit / 8] >> (7 - bit % 8) & 1));
@@ -262,7 +275,7 @@ fn bits(bytes: &[u8], count: u32, out: &mut Bytes) -> Pushed {
 const HAS_SYSTEM: u32 = 0x2000_0000;
 
 /// Appends WKB, or EWKB where there is a reference system.
-fn geometry(bytes: &[u8], out: &mut Bytes) -> Pushed {
+pub(crate) fn geometry(bytes: &[u8], out: &mut Bytes) -> Pushed {
     let mut rest = bytes;
     let system = u32::from_le_bytes(take(&mut rest)?);
     if system == 0 {

@@ -44,7 +44,7 @@ pub(crate) enum Kind {
 const BINARY: u16 = 63;
 
 impl Kind {
-    pub(super) fn of(column: &Column, zero_dates_null: bool) -> Self {
+    pub(crate) fn of(column: &Column, zero_dates_null: bool) -> Self {
         use LogicalType as L;
         let native = column.native.as_deref().unwrap_or_default();
         let zero_null = zero_dates_null && column.nullable;

@@ -74,7 +74,7 @@ async fn of_table(client: &mut Client, read: &Read) -> Result<Vec<Finding>> {
 }
 
 /// `'user'@'host'`
-fn user_name(user: Option<String>) -> String {
+pub(crate) fn user_name(user: Option<String>) -> String {
     let user = user.unwrap_or_default();
     let (name, host) = user.rsplit_once('@').unwrap_or((&user, "%"));
     format!("'{name}'@'{host}'")
@@ -83,16 +83,7 @@ fn user_name(user: Option<String>) -> String {
 /// Whether several connections could begin at one point.
 async fn of_snapshot(client: &mut Client, reads: &[Arc<Read>]) -> Result<Vec<Finding>> {
     let place = client.config().place();
-    let mut grants = client.texts("SHOW GRANTS", "look up the grants of", &place).await?;
-    if !client.server.is_mariadb() {
-        // MySQL shows what the roles give only when it is asked with them.
-        let role = client.text("SELECT CURRENT_ROLE()", "look up the roles of", &place).await?;
-        if let Some(role) = role.filter(|role| role != "NONE") {
-            let sql = format!("SHOW GRANTS FOR CURRENT_USER() USING {role}");
-            grants.extend(client.texts(&sql, "look up the grants of", &place).await?);
-        }
-    }
-    let grants: Vec<String> = grants.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect();
+    let grants = grants(client).await?;
     let databases: Vec<&str> =
         reads.iter().filter_map(|read| read.stream.name.namespace.as_deref()).collect();
     let global = |privilege: &str| grants.iter().any(|grant| gives(grant, privilege, None));
@@ -111,8 +102,23 @@ async fn of_snapshot(client: &mut Client, reads: &[Arc<Read>]) -> Result<Vec<Fin
     Ok(vec![Finding::warning(text)])
 }
 
+/// The lines of SHOW GRANTS, of the user and the roles that hold.
+pub(crate) async fn grants(client: &mut Client) -> Result<Vec<String>> {
+    let place = client.config().place();
+    let mut grants = client.texts("SHOW GRANTS", "look up the grants of", &place).await?;
+    if !client.server.is_mariadb() {
+        // MySQL shows what the roles give only when it is asked with them.
+        let role = client.text("SELECT CURRENT_ROLE()", "look up the roles of", &place).await?;
+        if let Some(role) = role.filter(|role| role != "NONE") {
+            let sql = format!("SHOW GRANTS FOR CURRENT_USER() USING {role}");
+            grants.extend(client.texts(&sql, "look up the grants of", &place).await?);
+        }
+    }
+    Ok(grants.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
+}
+
 /// Whether a line of SHOW GRANTS gives a privilege, on everything or on a database.
-fn gives(grant: &str, privilege: &str, database: Option<&str>) -> bool {
+pub(crate) fn gives(grant: &str, privilege: &str, database: Option<&str>) -> bool {
     let Some((privileges, rest)) = grant.strip_prefix("GRANT ").and_then(|rest| rest.split_once(" ON "))
     else {
         return false;

@@ -2,4 +2,5 @@
 
 mod kill;
 mod live;
+mod mysql_source;
 mod targets;

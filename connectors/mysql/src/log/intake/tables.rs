@@ -1,0 +1,85 @@
+//! The tables that the log describes, and whether they are those that streams know.
+
+use std::sync::Arc;
+
+use syncline_types::{Error, Result};
+
+use super::{Described, Intake, TABLES_MAX};
+use crate::log::{
+    gather::Shape,
+    rows::{self, Layouts},
+    table_map::{table_map, table_name},
+};
+
+impl Intake {
+    /// The streams of a table that has to be looked at before its rows can be read.
+    pub(super) fn doubtful(&self, body: &[u8]) -> Result<Option<Vec<usize>>> {
+        let (id, database, table) = table_name(body)?;
+        if self.suspects.is_empty() && self.tables.get(&id).is_some_and(|known| known.body == body) {
+            return Ok(None);
+        }
+        let streams = self.names.of(database, table);
+        if streams.is_empty() || self.transaction.is_some_and(|transaction| transaction.is_known) {
+            return Ok(None);
+        }
+        let altered = streams.iter().any(|stream| self.suspects.contains(stream));
+        let unknown = || Ok::<bool, Error>(self.layouts(body)?.is_none() && !self.is_settled(streams));
+        Ok((altered || unknown()?).then(|| streams.to_vec()))
+    }
+
+    fn is_settled(&self, streams: &[usize]) -> bool {
+        streams.iter().all(|stream| self.settled.contains(stream))
+    }
+
+    /// A stream's table is as it is known, or as `shape` says.
+    pub(in crate::log) fn settle(&mut self, stream: usize, shape: Option<Shape>) {
+        if let Some(shape) = shape {
+            self.shapes[stream] = shape;
+        }
+        self.suspects.remove(&stream);
+        self.settled.insert(stream);
+        self.tables.clear();
+    }
+
+    /// Where the streams of a table have their values; `None` when it is not the table that they know.
+    fn layouts(&self, body: &[u8]) -> Result<Option<Layouts>> {
+        let (id, database, table) = table_name(body)?;
+        if let Some(known) = self.tables.get(&id).filter(|known| known.body == body) {
+            return Ok(Some(known.layouts.clone()));
+        }
+        let streams = self.names.of(database, table);
+        if streams.is_empty() {
+            return Ok(Some(vec![]));
+        }
+        let map = table_map(body)?;
+        let forms = Arc::from(map.columns.as_slice());
+        let layout = |stream: &usize| {
+            let shape = self.shapes.get(*stream)?;
+            let layout = shape.layout(&forms, map.names.as_deref(), map.unsigned.as_deref())?;
+            Some((*stream, layout))
+        };
+        Ok(streams.iter().map(layout).collect())
+    }
+
+    pub(super) fn table(&mut self, body: &[u8]) -> Result<()> {
+        let id = rows::table_id(body)?;
+        if self.tables.get(&id).is_some_and(|known| known.body == body) {
+            return Ok(());
+        }
+        let layouts = match self.layouts(body)? {
+            Some(layouts) => layouts,
+            None if self.transaction.is_some_and(|transaction| transaction.is_known) => vec![],
+            None => {
+                let (_, database, table) = table_name(body)?;
+                let streams = self.names.of(database, table).to_vec();
+                self.refuse(streams, "its columns in the log are not those that it has, nor those that it had when it was copied")?;
+                vec![]
+            }
+        };
+        if self.tables.len() >= TABLES_MAX {
+            self.tables.clear();
+        }
+        self.tables.insert(id, Described { body: body.to_vec(), layouts });
+        Ok(())
+    }
+}

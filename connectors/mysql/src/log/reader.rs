@@ -1,0 +1,358 @@
+//! Reads the log: what the server sends, into batches.
+//!
+//! Rows go straight from the socket's buffer into columns. What there is no memory for stays in the
+//! socket. An event is let go of only when all that follows from it is done, so that being cancelled
+//! while something is waited for loses none.
+
+use std::{cmp::Ordering, sync::Arc};
+
+use async_trait::async_trait;
+use syncline_connect::{Context, LogReader, Logged, Memory, Read, Reservation, SchemaChange, Stream};
+use syncline_types::{Error, Position, Result, TableSchema, codes};
+use tokio::time::Instant;
+
+use super::{
+    gather::Shape,
+    intake::{BATCH_BYTES, Intake, Taken},
+    names::Names,
+    place::Place,
+    session::{OPERATION, Session},
+    streams::{Differs, Readings, now},
+    unpack::Unpacked,
+};
+use crate::{
+    client::{Client, Front, connect},
+    config::MysqlConfig,
+    error::from_io,
+};
+
+/// Reads on from a position.
+pub(super) struct MysqlLogReader {
+    client: Client,
+    intake: Intake,
+    config: Arc<MysqlConfig>,
+    cx: Context,
+    /// The streams, as they are at this place of the log.
+    reads: Vec<Arc<Read>>,
+    readings: Readings,
+    /// A compressed transaction, as far as it is not taken.
+    unpacked: Option<Unpacked>,
+    held: Held,
+    /// The last place that was given out.
+    told: Place,
+    /// Since when the server has been silent, while something is waited for.
+    silent_since: Option<Instant>,
+    /// Changes of schemas that are still to be given out.
+    changed: Vec<SchemaChange>,
+}
+
+/// Memory for what is gathered.
+#[derive(Default)]
+struct Held {
+    memory: Option<Reservation>,
+    bytes: u64,
+}
+
+impl Held {
+    /// Takes memory for so many bytes in all, if it is free.
+    fn make_room(&mut self, budget: &Memory, bytes: u64) -> bool {
+        let missing = bytes.saturating_sub(self.bytes);
+        if missing == 0 {
+            return true;
+        }
+        // The first of a batch waits, and takes enough for many.
+        let Some(memory) = &mut self.memory else { return false };
+        let Some(more) = budget.try_reserve(missing) else { return false };
+        memory.merge(more);
+        self.bytes += missing;
+        true
+    }
+}
+
+/// Why taking events stopped.
+enum Step {
+    /// The batch is full.
+    Full,
+    /// Nothing whole is in the buffer.
+    Dry,
+    /// What is in front needs so much memory.
+    NeedsMemory(u64),
+    /// The tables of these streams have to be looked at.
+    Compare(Vec<usize>),
+}
+
+/// What a stream is from here on.
+struct Other {
+    read: Arc<Read>,
+    shape: Shape,
+    schema: TableSchema,
+    differs: Differs,
+}
+
+/// What a reader is opened for.
+pub(super) struct Opening<'a> {
+    pub(super) config: &'a Arc<MysqlConfig>,
+    pub(super) cx: &'a Context,
+    pub(super) reads: &'a [Arc<Read>],
+    pub(super) at: Place,
+}
+
+impl MysqlLogReader {
+    pub(super) async fn open(opening: Opening<'_>) -> Result<Self> {
+        let Opening { config, cx, reads, at } = opening;
+        let mut client = connect(config, cx).await?;
+        let mut readings = Readings::new(config);
+        let mut shapes = vec![];
+        for read in reads {
+            shapes.push(readings.shape(&mut client, read).await?);
+        }
+        let folds_case = Readings::folds_case(&mut client).await?;
+        let names = Names::new(reads.iter().map(AsRef::as_ref), folds_case);
+        let session = Session::start(config, cx, &at).await?;
+        let here = Place { server: session.server, ..at.clone() };
+        let intake = Intake::new(shapes, names, at.clone(), here, session.checksums);
+        Ok(MysqlLogReader {
+            client: session.client,
+            intake,
+            config: Arc::clone(config),
+            cx: cx.clone(),
+            reads: reads.to_vec(),
+            readings,
+            unpacked: None,
+            held: Held::default(),
+            told: at,
+            silent_since: None,
+            changed: vec![],
+        })
+    }
+
+    async fn read_on(&mut self) -> Result<Logged> {
+        loop {
+            if let Some(change) = self.changed.pop() {
+                return Ok(Logged::Schema(change));
+            }
+            match self.take_events()? {
+                Step::Full if self.intake.has_changes() => return self.give(),
+                Step::Full if self.has_moved()? => return Ok(self.idle()),
+                Step::Full => self.intake.idle_told(),
+                Step::NeedsMemory(_) | Step::Compare(_) if self.intake.has_changes() => return self.give(),
+                Step::NeedsMemory(bytes) => self.reserve(bytes).await,
+                Step::Compare(streams) => self.compare(&streams).await?,
+                Step::Dry => {
+                    if self.receive_now().await? {
+                        continue;
+                    }
+                    if !self.intake.in_transaction() {
+                        if self.intake.has_changes() {
+                            return self.give();
+                        }
+                        if self.has_moved()? {
+                            return Ok(self.idle());
+                        }
+                    }
+                    self.wait().await?;
+                }
+            }
+        }
+    }
+
+    fn has_moved(&self) -> Result<bool> {
+        // After a fail-over a place of the new server is worth to be known, though it has no more.
+        let moved = self.intake.reached().compare(&self.told)?;
+        Ok(moved == Ordering::Greater)
+    }
+
+    /// Takes the events that are here.
+    fn take_events(&mut self) -> Result<Step> {
+        loop {
+            if self.intake.is_full() || self.intake.is_idle_for_long() {
+                return Ok(Step::Full);
+            }
+            if let Some(mut unpacked) = self.unpacked.take() {
+                let step = self.take_unpacked(&mut unpacked)?;
+                if step.is_some() || unpacked.front()?.is_some() {
+                    self.unpacked = Some(unpacked);
+                }
+                match step {
+                    Some(step) => return Ok(step),
+                    None => continue,
+                }
+            }
+            let object = self.config.place();
+            let front = self.client.incoming().front();
+            match front.map_err(|error| from_io(&error, OPERATION, &object))? {
+                Front::Nothing => return Ok(Step::Dry),
+                // While it is decoded it is there several times. Where it is not known how long it is, it
+                // has all the memory there is to itself.
+                Front::Large(length) => {
+                    let room = length.map_or(u64::MAX / 4, |length| 3 * length as u64);
+                    if !self.held.make_room(self.cx.memory(), self.intake.held() + room) {
+                        return Ok(Step::NeedsMemory(room));
+                    }
+                    self.client.incoming().take_large();
+                    continue;
+                }
+                Front::Payload => {}
+            }
+            let Some((0, event)) = self.client.incoming().payload().split_first() else {
+                return Err(self.client.dump_ended(OPERATION, &object));
+            };
+            let needed = self.intake.needs(event)?;
+            if needed > 0 && !self.held.make_room(self.cx.memory(), self.intake.held() + needed) {
+                return Ok(Step::NeedsMemory(needed));
+            }
+            match self.intake.take(event)? {
+                Taken::Done => {}
+                Taken::Compare(streams) => return Ok(Step::Compare(streams)),
+                Taken::Payload(payload) => self.unpacked = Some(Unpacked::new(&payload)?),
+            }
+            self.client.incoming().advance();
+        }
+    }
+
+    /// Takes the next event of a compressed transaction; `None` when it is done.
+    fn take_unpacked(&mut self, unpacked: &mut Unpacked) -> Result<Option<Step>> {
+        let Some(event) = unpacked.front()? else { return Ok(None) };
+        let needed = self.intake.needs(event)?;
+        if needed > 0 && !self.held.make_room(self.cx.memory(), self.intake.held() + needed) {
+            return Ok(Some(Step::NeedsMemory(needed)));
+        }
+        if let Taken::Compare(streams) = self.intake.take_unpacked(event)? {
+            return Ok(Some(Step::Compare(streams)));
+        }
+        unpacked.advance();
+        Ok(None)
+    }
+
+    /// Waits for memory, while nothing is held.
+    async fn reserve(&mut self, bytes: u64) {
+        self.held = Held::default();
+        let wanted = bytes.max(BATCH_BYTES);
+        let reserved = self.cx.memory().clone().reserve(wanted).await;
+        self.held = Held { memory: Some(reserved), bytes: wanted };
+    }
+
+    /// Receives what is at hand; false when that is nothing.
+    async fn receive_now(&mut self) -> Result<bool> {
+        for _ in 0..2 {
+            let received = tokio::select! {
+                biased;
+                received = self.client.incoming().fill() => Some(received),
+                () = std::future::ready(()) => None,
+            };
+            if let Some(received) = received {
+                received.map_err(|error| self.lost(&error))?;
+                self.silent_since = None;
+                return Ok(true);
+            }
+            // The runtime hears of what has come only when it looks.
+            tokio::task::yield_now().await;
+        }
+        Ok(false)
+    }
+
+    /// Waits for the server, which says at least that it has nothing to send.
+    async fn wait(&mut self) -> Result<()> {
+        let limit = self.cx.idle_max();
+        let since = *self.silent_since.get_or_insert_with(Instant::now);
+        match tokio::time::timeout_at(since + limit, self.client.incoming().fill()).await {
+            Ok(received) => {
+                received.map_err(|error| self.lost(&error))?;
+                self.silent_since = None;
+                Ok(())
+            }
+            Err(_) => Err(Error::new(&codes::TIMED_OUT, OPERATION, self.config.place()).because(format!(
+                "the server has not even said that nothing happens for {} s",
+                limit.as_secs()
+            ))),
+        }
+    }
+
+    fn lost(&self, error: &std::io::Error) -> Error {
+        from_io(error, OPERATION, &self.config.place())
+    }
+
+    fn give(&mut self) -> Result<Logged> {
+        let mut memory = std::mem::take(&mut self.held).memory;
+        if let Some(memory) = &mut memory {
+            memory.shrink_to(self.intake.held());
+        }
+        let batch = self.intake.finish(memory)?;
+        if batch.position.is_some() {
+            self.told = self.intake.reached().clone();
+        }
+        Ok(Logged::Changes(batch))
+    }
+
+    fn idle(&mut self) -> Logged {
+        self.told = self.intake.reached().clone();
+        self.intake.idle_told();
+        // Taken for rows that have not come.
+        self.held = Held::default();
+        Logged::Idle(self.told.to_position())
+    }
+
+    /// Looks whether streams' tables are still as they are known; where not, the streams have others
+    /// from here on.
+    async fn compare(&mut self, streams: &[usize]) -> Result<()> {
+        let mut client = connect(&self.config, &self.cx).await?;
+        let mut found: Vec<(usize, Option<Other>)> = vec![];
+        for stream in streams {
+            let read = &self.reads[*stream];
+            let schema = now(&mut client, read).await?;
+            let differs = Differs::between(&read.stream.schema, &schema);
+            if differs == Differs::Nothing {
+                found.push((*stream, None));
+                continue;
+            }
+            let read = Arc::new(changed(read, &schema));
+            let shape = self.readings.shape(&mut client, &read).await?;
+            found.push((*stream, Some(Other { read, shape, schema, differs })));
+        }
+        // Nothing is waited for from here on, so that all of it is done or nothing.
+        for (stream, other) in found {
+            let Some(Other { read, shape, schema, differs }) = other else {
+                self.intake.settle(stream, None);
+                continue;
+            };
+            self.reads[stream] = read;
+            self.intake.settle(stream, Some(shape));
+            if differs == Differs::Columns {
+                let position = self.intake.reached().to_position();
+                self.changed.push(SchemaChange { stream, schema, position });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is read of a stream whose schema is another one: where all columns were read, all are; else
+/// those that are still there.
+fn changed(read: &Read, schema: &TableSchema) -> Read {
+    let all = read.stream.schema.columns.iter().all(|column| read.columns.contains(&column.name));
+    let columns = match all {
+        true => schema.columns.iter().map(|column| column.name.clone()).collect(),
+        false => read.columns.iter().filter(|name| schema.index(name).is_some()).cloned().collect(),
+    };
+    let stream = Stream { schema: schema.clone(), ..read.stream.as_ref().clone() };
+    Read { stream: Arc::new(stream), columns, ..read.clone() }
+}
+
+#[async_trait]
+impl LogReader for MysqlLogReader {
+    async fn next(&mut self) -> Result<Logged> {
+        let logged = self.read_on().await?;
+        self.silent_since = None;
+        Ok(logged)
+    }
+
+    /// The server keeps its log for so long as it is told to, whoever reads it.
+    async fn confirm(&mut self, _: &Position) -> Result<()> {
+        Ok(())
+    }
+
+    /// The session's limit for a write that nobody takes is a week.
+    async fn tick(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
