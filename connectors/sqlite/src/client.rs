@@ -22,6 +22,10 @@ const LOOKING: &str = "PRAGMA query_only = ON";
 /// up to 16 MiB, so that keys that come in no order are not read from the disk each time.
 const WRITING: &str = "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA legacy_alter_table = ON; PRAGMA cache_size = -16384";
 
+/// What is kept for following is written beside an application's own writing, and as briefly as can be: a
+/// commit that a power cut takes back is done again.
+const FOLLOWING: &str = "PRAGMA synchronous = NORMAL; PRAGMA legacy_alter_table = ON";
+
 /// Statements kept prepared for each connection.
 const STATEMENTS_MAX: usize = 64;
 
@@ -109,6 +113,19 @@ impl Database {
                 .explain("create the database", self.place())?;
         }
         connection.execute_batch(WRITING).explain("open the database", self.place())?;
+        Ok(connection)
+    }
+
+    /// As [`Database::follow`], but that it waits no longer than this for others.
+    pub(crate) fn follow_waiting_only(&self, wait: Duration) -> Result<Connection> {
+        Database { busy: self.busy.min(wait), ..self.clone() }.follow()
+    }
+
+    /// A connection that writes what following needs into a file that is there.
+    pub(crate) fn follow(&self) -> Result<Connection> {
+        self.must_exist()?;
+        let connection = self.open(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.execute_batch(FOLLOWING).explain("open the database", self.place())?;
         Ok(connection)
     }
 

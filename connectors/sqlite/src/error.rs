@@ -61,6 +61,11 @@ pub(crate) fn was_interrupted(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted)
 }
 
+/// Whether others hold the database.
+pub(crate) fn is_locked(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
 /// Whether what failed is to be done in another way, since the file cannot be written.
 pub(crate) fn cannot_write(error: &rusqlite::Error) -> bool {
     matches!(

@@ -8,6 +8,7 @@ mod decode;
 mod dialect;
 mod encode;
 mod error;
+mod log;
 mod plan;
 mod publish;
 mod schema;
@@ -47,7 +48,7 @@ impl Connector for Sqlite {
             changes: true,
             readable: true,
         }),
-        log: false,
+        log: true,
     };
 
     async fn check(config: SqliteConfig, cx: Context) -> Result<Report> {

@@ -12,11 +12,14 @@ mod splitter;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use syncline_connect::{Context, Edge, Finding, Read, Selection, Session, Source, SplitOrder, Stream};
+use syncline_connect::{Context, Edge, Finding, Log, Read, Selection, Session, Source, SplitOrder, Stream};
 use syncline_types::{LogicalType, Predicate, Result};
+
+pub(crate) use self::key::known_collation;
 
 use crate::{
     client::{Database, journal_mode},
+    log::SqliteLog,
     schema::{Look, describe, find_table, list},
 };
 
@@ -96,6 +99,10 @@ impl Source for SqliteSource {
     async fn edge(&self, stream: &Stream, column: &str) -> Result<Edge> {
         let (name, column) = (stream.name.clone(), column.to_owned());
         self.looking("find how far a column goes", move |database| edge::find(database, &name, &column)).await
+    }
+
+    async fn log(&self, pipeline: &str) -> Result<Box<dyn Log>> {
+        Ok(Box::new(SqliteLog::new(&self.database, &self.cx, pipeline)))
     }
 
     fn digest_method(&self, _: &Read) -> Option<String> {

@@ -93,6 +93,54 @@ pub(crate) fn body(create_table: &str) -> Option<&str> {
     (parenthesis.name == "(").then(|| create_table.get(parenthesis.end - 1..))?
 }
 
+/// What an index is over, one text for each of its columns and expressions, and the condition of one that
+/// has only some rows.
+pub(crate) fn index_parts(create_index: &str) -> Option<(Vec<&str>, Option<&str>)> {
+    let mut at = 0;
+    // CREATE UNIQUE INDEX name ON table
+    for word in [Some("CREATE"), Some("UNIQUE"), Some("INDEX"), None, Some("ON"), None] {
+        let token = next(create_index, at)?;
+        if word.is_some_and(|word| !token.name.eq_ignore_ascii_case(word)) {
+            return None;
+        }
+        at = token.end;
+    }
+    let sign = |end: usize, sign: char| create_index.get(..end).is_some_and(|text| text.ends_with(sign));
+    let open = next(create_index, at)?;
+    if !sign(open.end, '(') {
+        return None;
+    }
+    let (mut parts, mut depth, mut from, mut at) = (vec![], 1, open.end, open.end);
+    while depth > 0 {
+        at = next(create_index, at)?.end;
+        let ends = depth == 1 && (sign(at, ',') || sign(at, ')'));
+        if ends {
+            parts.push(without_order(create_index.get(from..at - 1)?));
+            from = at;
+        }
+        depth += i32::from(sign(at, '(')) - i32::from(sign(at, ')'));
+    }
+    match next(create_index, at) {
+        None => Some((parts, None)),
+        Some(token) if token.name.eq_ignore_ascii_case("WHERE") => {
+            Some((parts, Some(create_index.get(token.end..)?.trim())))
+        }
+        Some(_) => None,
+    }
+}
+
+/// An index's expression without the direction that it is kept in.
+fn without_order(part: &str) -> &str {
+    let (mut at, mut last) = (0, (0, false));
+    while let Some(token) = next(part, at) {
+        let is_order = ["ASC", "DESC"].iter().any(|word| token.name.eq_ignore_ascii_case(word));
+        let is_bare = part.get(..token.end).is_some_and(|text| text.ends_with(['c', 'C']));
+        last = (token.end - if is_order && is_bare { token.name.len() } else { 0 }, is_order && is_bare);
+        at = token.end;
+    }
+    if last.1 { part.get(..last.0).unwrap_or(part).trim() } else { part.trim() }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -132,10 +180,29 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_indexes_parts_are_told_apart() {
+        for (sql, expected) in [
+            ("CREATE UNIQUE INDEX i ON t(a)", Some((vec!["a"], None))),
+            (
+                "CREATE UNIQUE INDEX \"i (\" ON [t,] (lower(a || ',)'), b DESC, \"c(\") WHERE (b > 1) AND c",
+                Some((vec!["lower(a || ',)')", "b", "\"c(\""], Some("(b > 1) AND c"))),
+            ),
+            ("create unique index i on t(a collate nocase asc)", Some((vec!["a collate nocase"], None))),
+            ("CREATE UNIQUE INDEX i ON t(a /* , */)", Some((vec!["a /* , */"], None))),
+            ("CREATE INDEX i ON t(a)", None),
+            ("CREATE UNIQUE INDEX i ON t(a", None),
+            ("CREATE UNIQUE INDEX i ON t(a) x", None),
+        ] {
+            assert_eq!(index_parts(sql), expected, "{sql}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_text_panics(sql in "[a-z \"'`\\[\\](/*)-]{0,30}|.{0,20}") {
             let _ = (mentions(&sql, "a"), body(&sql));
+            let _ = (index_parts(&sql), index_parts(&format!("CREATE UNIQUE INDEX i ON t({sql}")));
         }
     }
 }

@@ -21,6 +21,12 @@ const NULS_MAX: usize = 16;
 /// The collations that SQLite itself knows.
 const KNOWN_COLLATIONS: &[&str] = &["BINARY", "NOCASE", "RTRIM"];
 
+/// The collation by which rows of an index are told apart here. What is different by any collation is
+/// different byte by byte too, so that this one can stand for those that only their own program has.
+pub(crate) fn known_collation(of_index: &str) -> &'static str {
+    KNOWN_COLLATIONS.iter().find(|known| of_index.eq_ignore_ascii_case(known)).copied().unwrap_or("BINARY")
+}
+
 /// The key by which a stream is cut, as its table has it.
 pub(super) struct ChunkKey<'a> {
     read: &'a Read,
@@ -40,10 +46,7 @@ impl<'a> ChunkKey<'a> {
         })?;
         let collations = key.columns.iter().zip(&key.collations).filter_map(|(column, of_index)| {
             let own = table.column(column)?.column.collation.as_deref().unwrap_or("BINARY");
-            // What is different by any collation is different byte by byte too, so that this one
-            // can stand for those that only their own program has.
-            let known = KNOWN_COLLATIONS.iter().find(|known| of_index.eq_ignore_ascii_case(known));
-            let wanted = known.copied().unwrap_or("BINARY");
+            let wanted = known_collation(of_index);
             (!own.eq_ignore_ascii_case(wanted)).then(|| (column.clone(), wanted.to_owned()))
         });
         Ok(ChunkKey { read, key, collations: collations.collect() })

@@ -8,6 +8,7 @@ mod dlq;
 mod follow;
 mod pipelines;
 mod plan;
+mod release;
 mod run;
 mod schema;
 mod status;
@@ -79,6 +80,9 @@ enum Command {
     Status(status::StatusCommand),
     /// Look at rows that could not go on, or drop them
     Dlq(dlq::DlqCommand),
+    /// Let the source forget pipelines that follow it: its slot and publication, or its triggers and
+    /// records of changes, go. To follow again they copy again, with --restart
+    Release(release::ReleaseCommand),
     /// List connectors, or describe one
     Connectors(connectors::ConnectorsCommand),
     /// Print the JSON Schema of the pipeline file, for editors
@@ -120,6 +124,7 @@ impl Cli {
             Command::Trace(command) => command.run(&session).await,
             Command::Status(command) => command.run(&session).await,
             Command::Dlq(command) => command.run(&session).await,
+            Command::Release(command) => command.run(&session).await,
             Command::Connectors(command) => command.run(&session),
             Command::Schema => schema::run(session.output),
         }

@@ -1,0 +1,150 @@
+//! A table that is followed, as it is at one moment: how a row of it is looked up, and what it becomes.
+
+use std::sync::Arc;
+
+use arrow_schema::Schema;
+use rusqlite::{Connection, Statement};
+use syncline_connect::{Read, Stream};
+use syncline_sql::{Dialect, quote_double};
+use syncline_types::{Column, Error, LogicalType, Result, TableSchema, codes};
+
+use crate::{
+    client::Database,
+    decode::Decoder,
+    dialect::{Sqlite, qualified},
+    error::Explain,
+    schema::{Look, Table, find_table},
+    snapshot::known_collation,
+};
+
+/// How a table's rows are told.
+pub(super) struct Told {
+    pub(super) read: Arc<Read>,
+    /// The table, as its records name it.
+    pub(super) table: String,
+    /// Selects a row by its key: the columns that are read, the key, the row's number.
+    pub(super) sql: String,
+    pub(super) decoders: Vec<Decoder>,
+    pub(super) logicals: Vec<LogicalType>,
+    pub(super) rows: Arc<Schema>,
+    /// For the key's columns.
+    pub(super) key_decoders: Vec<Decoder>,
+    pub(super) key_logicals: Vec<LogicalType>,
+    pub(super) gone: Arc<Schema>,
+    /// Whether the last value that is selected is the row's number.
+    pub(super) has_rowid: bool,
+}
+
+impl Told {
+    /// The table is as it was when the stream was planned.
+    pub(super) fn new(table: &Table, read: &Arc<Read>) -> Result<Self> {
+        let (rows, gone) = (read.logged_schema(), read.gone_schema());
+        let decoder = |column: &Column| {
+            let here = table.column(&column.name).ok_or_else(|| changed(read, &column.name))?;
+            let mut here = here.clone();
+            here.column.logical = column.logical;
+            here.column.nullable = column.nullable;
+            Ok(Decoder::new(&table.name, &here))
+        };
+        let decoders = |schema: &TableSchema| schema.columns.iter().map(decoder).collect::<Result<Vec<_>>>();
+        let logicals = |schema: &TableSchema| schema.columns.iter().map(|column| column.logical).collect();
+        let rowid = table.rowid().map(quote_double);
+        let wanted: Vec<String> = read.columns.iter().chain(&rows.key).cloned().collect();
+        let mut selected = Sqlite.list(&wanted);
+        selected.extend(rowid.iter().map(|rowid| format!(", {rowid}")));
+        let sql =
+            format!("SELECT {selected} FROM {} WHERE {}", qualified(&table.name), by_key(table, &rows.key));
+        Ok(Told {
+            table: table.name.clone(),
+            sql,
+            decoders: decoders(&rows)?,
+            logicals: logicals(&rows),
+            rows: rows.arrow(),
+            key_decoders: decoders(&gone)?,
+            key_logicals: logicals(&gone),
+            gone: gone.arrow(),
+            has_rowid: rowid.is_some(),
+            read: Arc::clone(read),
+        })
+    }
+
+    pub(super) fn key_len(&self) -> usize {
+        self.key_logicals.len()
+    }
+
+    pub(super) fn prepare<'c>(&self, connection: &'c Connection) -> Result<Statement<'c>> {
+        connection.prepare(&self.sql).explain("read table", format!("`{}`", self.read.stream.name))
+    }
+}
+
+/// Finds the row with a key by its own index, which may compare in another way than the columns do.
+fn by_key(table: &Table, key: &[String]) -> String {
+    let index = table.keys.iter().find(|index| index.columns == key);
+    let parts = key.iter().enumerate().map(|(place, name)| {
+        let collation = index.and_then(|index| index.collations.get(place)).map(String::as_str);
+        let required = table.column(name).is_some_and(|column| !column.column.nullable);
+        let equals = if required { "=" } else { "IS" };
+        let collation = known_collation(collation.unwrap_or("BINARY"));
+        format!("{} COLLATE {collation} {equals} ?{}", quote_double(name), place + 1)
+    });
+    parts.collect::<Vec<_>>().join(" AND ")
+}
+
+fn changed(read: &Read, column: &str) -> Error {
+    Error::new(&codes::SCHEMA_CHANGED, "follow table", format!("`{}`", read.stream.name))
+        .because(format!("column `{column}` is there no more"))
+        .hint("Copy it again: --restart")
+}
+
+/// What a table is when it is looked at.
+pub(super) enum Seen {
+    /// As it was planned.
+    Same(Told),
+    /// Something else.
+    Other(TableSchema),
+}
+
+/// Looks at a table.
+pub(super) fn see(connection: &Connection, database: &Database, read: &Arc<Read>) -> Result<Option<Seen>> {
+    let name = &read.stream.name.table;
+    let Some(table) = find_table(connection, database, name, Look::Declared)? else { return Ok(None) };
+    if fits(&table, read) {
+        return Told::new(&table, read).map(|told| Some(Seen::Same(told)));
+    }
+    // What a new column without a type holds, its values tell.
+    let Some(table) = find_table(connection, database, name, Look::Values)? else { return Ok(None) };
+    let mut schema = table.schema();
+    for column in &mut schema.columns {
+        if let Some(known) = read.stream.schema.column(&column.name).filter(|known| same(known, column)) {
+            (column.logical, column.nullable) = (known.logical, known.nullable);
+        }
+    }
+    Ok(Some(Seen::Other(schema)))
+}
+
+fn same(one: &Column, other: &Column) -> bool {
+    one.native == other.native && one.generated == other.generated
+}
+
+/// Whether the columns that are read are those that were planned, and none has come.
+fn fits(table: &Table, read: &Read) -> bool {
+    let planned = &read.stream.schema;
+    let there = |name: &String| {
+        let here = table.columns.iter().find(|here| here.column.name == *name);
+        planned.column(name).zip(here).is_some_and(|(planned, here)| same(planned, &here.column))
+    };
+    let known = |column: &Column| planned.column(&column.name).is_some_and(|planned| same(planned, column));
+    read.columns.iter().all(there) && table.columns.iter().all(|here| known(&here.column))
+}
+
+/// What is read of a stream whose schema is another one: where all columns were read, all are; else those
+/// that are still there.
+pub(super) fn changed_read(read: &Read, schema: &TableSchema) -> Read {
+    let all = read.stream.schema.columns.iter().all(|column| read.columns.contains(&column.name));
+    let columns = match all {
+        true => schema.columns.iter().map(|column| column.name.clone()).collect(),
+        false => read.columns.iter().filter(|name| schema.index(name).is_some()).cloned().collect(),
+    };
+    let stream = Stream { schema: schema.clone(), ..read.stream.as_ref().clone() };
+    Read { stream: Arc::new(stream), columns, ..read.clone() }
+}
