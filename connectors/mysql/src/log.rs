@@ -1,10 +1,12 @@
 //! Following: a pipeline's place in the server's binary log, and what was changed since, as the rows in
 //! it tell. Nothing is made at the server: it keeps its log for everybody, and for so long as it is told to.
 
+mod ahead;
 mod cells;
 mod charset;
 mod event;
 mod fields;
+mod fill;
 mod gather;
 mod gtid;
 mod inspect;

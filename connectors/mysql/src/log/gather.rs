@@ -138,6 +138,12 @@ impl Shape {
             .hint("Run SET GLOBAL binlog_row_image = 'FULL' and let sessions begin anew, or give the table a primary key; then copy it again: --restart")
     }
 
+    fn unfilled(&self, field: &Reading) -> Error {
+        let reason = format!("the log does not tell what a new row has in column `{}`", field.name);
+        self.error(&codes::LOG_INCOMPLETE, reason)
+            .hint("Run SET GLOBAL binlog_row_image = 'FULL' and let sessions begin anew; then copy it again: --restart")
+    }
+
     fn unreadable(&self, field: &Reading, reason: &str, hint: Option<&str>) -> Error {
         let error = Error::new(&codes::VALUE_UNREADABLE, "read column", format!("`{}`", field.name));
         let error = error.because(reason);
@@ -246,9 +252,10 @@ impl Gathered {
             match pushed {
                 Ok(true) => {}
                 Ok(false) if written.how == How::Insert => {
-                    return Err(shape
-                        .error(&codes::LOG_INCOMPLETE, format!("the log does not tell what a new row has in column `{}`", shape.fields[field].name))
-                        .hint("Run SET GLOBAL binlog_row_image = 'FULL' and let sessions begin anew; then copy it again: --restart"));
+                    let reading = &shape.fields[field];
+                    if !reading.fill.push(reading.logical, &mut self.rows[field]) {
+                        return Err(shape.unfilled(reading));
+                    }
                 }
                 Ok(false) if shape.keyed && shape.key.contains(&field) => return Err(shape.untold()),
                 Ok(false) => {

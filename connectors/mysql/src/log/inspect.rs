@@ -112,8 +112,8 @@ fn of_server(settings: &Settings, place: &str) -> Vec<Finding> {
     let image = settings.get("binlog_row_image");
     if !matches!(image, "FULL" | "FULL_NODUP" | "") {
         findings.push(Finding::note(format!(
-            "binlog_row_image is {image}: what an update leaves alone is left alone at the target too; a new row of which \
-             the log leaves out a column stops the pipeline. SET GLOBAL binlog_row_image = 'FULL' tells whole rows"
+            "binlog_row_image is {image}: what an update leaves alone is left alone at the target too; where \
+             the log leaves out a value of a new row that the server computes, the pipeline stops. SET GLOBAL binlog_row_image = 'FULL' tells whole rows"
         )));
         if settings.get("binlog_row_value_options").contains("PARTIAL_JSON") {
             let error = Error::new(&codes::LOG_INCOMPLETE, "follow the log of", place)

@@ -39,8 +39,8 @@ pub(super) struct Intake {
     gathered: Vec<Option<Gathered>>,
     /// The tables that the log has described, by their numbers.
     tables: HashMap<u64, Described>,
-    /// Streams whose table was altered since it was last looked at.
-    suspects: HashSet<usize>,
+    /// Streams whose table was altered since it was last looked at, with whether a column went.
+    suspects: HashMap<usize, bool>,
     /// Streams whose table was looked at since.
     settled: HashSet<usize>,
     checksums: bool,
@@ -104,7 +104,7 @@ impl Intake {
             names,
             gathered,
             tables: HashMap::new(),
-            suspects: HashSet::new(),
+            suspects: HashMap::new(),
             settled: HashSet::new(),
             checksums,
             from,
@@ -177,6 +177,16 @@ impl Intake {
         !self.in_transaction() && !self.has_changes() && self.idle_events >= EVENTS_WITHOUT_CHANGE_MAX
     }
 
+    /// Whether a column of a stream's table went, though another may have come in its place.
+    pub(super) fn has_lost(&self, stream: usize) -> bool {
+        self.suspects.get(&stream).copied().unwrap_or(false)
+    }
+
+    /// The tables that are followed.
+    pub(super) fn names(&self) -> &Names {
+        &self.names
+    }
+
     /// Behind the last whole transaction.
     pub(super) fn reached(&self) -> &Place {
         &self.reached
@@ -202,7 +212,7 @@ impl Intake {
             return Ok(Taken::Compare(streams));
         }
         if !header.is_artificial() {
-            self.advance(header.next);
+            self.here.advance(header.next);
         }
         self.take_event(&header, event)
     }
@@ -248,7 +258,7 @@ impl Intake {
             Event::Heartbeat { file, position } => {
                 self.file(file);
                 if position > 0 {
-                    self.advance(u32::try_from(position & 0xFFFF_FFFF).unwrap_or(0));
+                    self.here.advance(u32::try_from(position & 0xFFFF_FFFF).unwrap_or(0));
                 }
             }
             Event::LoadQuery(query) => self.query(header, query)?,
@@ -273,15 +283,6 @@ impl Intake {
             self.here.file = file.to_owned();
             self.here.position = 0;
         }
-    }
-
-    /// The event ends at a position, of which only the lower half is told.
-    fn advance(&mut self, lower: u32) {
-        let mut position = self.here.position & !0xFFFF_FFFF | u64::from(lower);
-        if position < self.here.position {
-            position += 1 << 32;
-        }
-        self.here.position = position;
     }
 
     /// Everything up to here is taken.

@@ -60,6 +60,15 @@ impl Place {
         Position(serde_json::to_string(&saved).expect("texts and numbers serialise"))
     }
 
+    /// Moves on to where an event ends, of which only the lower half is told.
+    pub(super) fn advance(&mut self, lower: u32) {
+        let mut position = self.position & !0xFFFF_FFFF | u64::from(lower);
+        if position < self.position {
+            position += 1 << 32;
+        }
+        self.position = position;
+    }
+
     /// Which comes first.
     ///
     /// # Errors
@@ -110,6 +119,16 @@ mod tests {
         ] {
             let error = Place::of(&Position(text.into()), Family::Mariadb).unwrap_err();
             assert_eq!(error.code(), &codes::BAD_BYTES, "{text}");
+        }
+    }
+
+    #[test]
+    fn files_may_be_longer_than_their_events_can_tell() {
+        let mut place = place("1", "bin.000001", 4, None);
+        for (lower, position) in [(500, 500), (u32::MAX, 0xFFFF_FFFF), (7, 0x1_0000_0007), (9, 0x1_0000_0009)]
+        {
+            place.advance(lower);
+            assert_eq!(place.position, position);
         }
     }
 

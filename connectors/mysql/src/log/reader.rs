@@ -12,6 +12,7 @@ use syncline_types::{Error, Position, Result, TableSchema, codes};
 use tokio::time::Instant;
 
 use super::{
+    ahead::{altered_twice, is_altered},
     gather::Shape,
     intake::{BATCH_BYTES, Intake, Taken},
     names::Names,
@@ -301,13 +302,27 @@ impl MysqlLogReader {
             let read = &self.reads[*stream];
             let schema = now(&mut client, read).await?;
             let differs = Differs::between(&read.stream.schema, &schema);
+            if differs != Differs::Columns && self.intake.has_lost(*stream) {
+                return Err(Error::new(
+                    &codes::SCHEMA_CHANGED,
+                    "follow table",
+                    format!("`{}`", read.stream.name),
+                )
+                .because("a column was dropped or renamed, and another one has its name now")
+                .hint("Copy it again: --restart"));
+            }
             if differs == Differs::Nothing {
                 found.push((*stream, None));
                 continue;
             }
-            let read = Arc::new(changed(read, &schema));
+            let read = Arc::new(changed(read, &schema, differs));
             let shape = self.readings.shape(&mut client, &read).await?;
             found.push((*stream, Some(Other { read, shape, schema, differs })));
+        }
+        let names = self.intake.names();
+        if is_altered(&self.config, &self.cx, names, streams, self.intake.reached()).await? {
+            let name = streams.first().map(|stream| self.reads[*stream].stream.name.to_string());
+            return Err(altered_twice(&name.unwrap_or_default()));
         }
         // Nothing is waited for from here on, so that all of it is done or nothing.
         for (stream, other) in found {
@@ -327,9 +342,10 @@ impl MysqlLogReader {
 }
 
 /// What is read of a stream whose schema is another one: where all columns were read, all are; else
-/// those that are still there.
-fn changed(read: &Read, schema: &TableSchema) -> Read {
-    let all = read.stream.schema.columns.iter().all(|column| read.columns.contains(&column.name));
+/// those that are still there. Nobody is told of another form, so that what is read stays the same.
+fn changed(read: &Read, schema: &TableSchema, differs: Differs) -> Read {
+    let all = differs == Differs::Columns
+        && read.stream.schema.columns.iter().all(|column| read.columns.contains(&column.name));
     let columns = match all {
         true => schema.columns.iter().map(|column| column.name.clone()).collect(),
         false => read.columns.iter().filter(|name| schema.index(name).is_some()).cloned().collect(),

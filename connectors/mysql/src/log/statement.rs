@@ -30,7 +30,7 @@ pub(super) enum Statement {
     /// All rows go.
     Truncate(Named),
     /// The columns may be others, and the rows stay.
-    Alter(Named),
+    Alter { table: Named, lost: bool },
     /// The tables are others than before, or have lost rows of which the log does not tell.
     Replaced(Vec<Named>),
     /// All tables of a database go.
@@ -53,6 +53,16 @@ pub(super) fn statement(text: &[u8]) -> Statement {
         }
     }
     rest.statement()
+}
+
+/// What a part of an ALTER does to columns; what does more comes later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Clause {
+    Nothing,
+    /// They may be others.
+    Columns,
+    /// One goes, or gets another name: though another one may come in its place, its values do not.
+    Lost,
 }
 
 /// The words that are left.
@@ -177,7 +187,7 @@ impl<'a> Rest<'a> {
             self.skip_any(&["if", "exists"]);
             return self.part().map_or(Statement::Aside, Statement::DropDatabase);
         }
-        if self.is("index") { self.indexed() } else { Statement::Aside }
+        Statement::Aside
     }
 
     fn create(mut self) -> Statement {
@@ -194,16 +204,7 @@ impl<'a> Rest<'a> {
                 _ => Statement::Aside,
             };
         }
-        self.skip_any(&["unique", "fulltext", "spatial", "vector"]);
-        if self.is("index") { self.indexed() } else { Statement::Aside }
-    }
-
-    /// An index comes or goes: the table is named behind ON.
-    fn indexed(mut self) -> Statement {
-        while !self.0.is_empty() && !self.skip("on") {
-            self.step();
-        }
-        self.name().map_or(Statement::Aside, Statement::Alter)
+        Statement::Aside
     }
 
     fn alter(mut self) -> Statement {
@@ -212,16 +213,69 @@ impl<'a> Rest<'a> {
             return Statement::Aside;
         }
         self.skip_any(&["if", "exists"]);
-        let Some(name) = self.name() else { return Statement::Aside };
+        let Some(table) = self.name() else { return Statement::Aside };
         let removes = self.has("partition")
             && ["drop", "truncate", "exchange", "convert"].iter().any(|word| self.has(word));
         let removes = removes || self.has("tablespace") && (self.has("discard") || self.has("import"));
         if removes || self.renames() {
             let mut names = self.mentioned();
-            names.push(name);
+            names.push(table);
             return Statement::Replaced(names);
         }
-        Statement::Alter(name)
+        match self.clauses().into_iter().map(Rest::clause).max() {
+            Some(Clause::Columns) => Statement::Alter { table, lost: false },
+            Some(Clause::Lost) => Statement::Alter { table, lost: true },
+            Some(Clause::Nothing) | None => Statement::Aside,
+        }
+    }
+
+    /// What stands between commas, of which those in brackets do not count.
+    fn clauses(self) -> Vec<Rest<'a>> {
+        let mut depth = 0_usize;
+        let comma = |word: &Word<'_>| {
+            match word {
+                Word::Sign('(') => depth += 1,
+                Word::Sign(')') => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            depth == 0 && *word == Word::Sign(',')
+        };
+        self.0.split(comma).map(Rest).collect()
+    }
+
+    /// What a clause of an ALTER does to columns.
+    fn clause(mut self) -> Clause {
+        const OF_INDEXES: [&str; 11] = [
+            "index",
+            "key",
+            "unique",
+            "fulltext",
+            "spatial",
+            "vector",
+            "primary",
+            "foreign",
+            "constraint",
+            "check",
+            "partition",
+        ];
+        let indexes = |rest: &Rest<'_>| OF_INDEXES.iter().any(|word| rest.is(word));
+        if self.skip("add") {
+            return if indexes(&self) { Clause::Nothing } else { Clause::Columns };
+        }
+        if self.skip("drop") {
+            return if indexes(&self) { Clause::Nothing } else { Clause::Lost };
+        }
+        if self.skip("rename") {
+            return if self.is("column") { Clause::Lost } else { Clause::Nothing };
+        }
+        if self.skip("change") {
+            self.skip_any(&["column", "if", "exists"]);
+            let (old, new) = (self.part(), self.part());
+            let same = old.zip(new).is_some_and(|(old, new)| old.to_lowercase() == new.to_lowercase());
+            return if same { Clause::Columns } else { Clause::Lost };
+        }
+        let looked_at = ["modify", "alter", "convert", "character", "charset", "default", "collate"];
+        if looked_at.iter().any(|word| self.is(word)) { Clause::Columns } else { Clause::Nothing }
     }
 
     /// Whether the table gets another name; columns and indexes may, too.
@@ -253,7 +307,8 @@ mod tests {
 
     #[test]
     fn statements_are_understood() {
-        use Statement::{Alter, Aside, Change, Replaced, Truncate};
+        use Statement::{Aside, Change, Replaced, Truncate};
+        let alter = |table: &str, lost| Statement::Alter { table: name(table), lost };
         for (text, expected) in [
             ("BEGIN", Statement::Begin),
             ("XA START X'01',X'',1", Statement::Begin),
@@ -268,21 +323,32 @@ mod tests {
             ("DROP TABLE IF EXISTS `t`,`d`.`u` /* generated by server */", Replaced(names(&["t", "d.u"]))),
             ("DROP /*!40005 TEMPORARY */ TABLE IF EXISTS `t`", Aside),
             ("DROP DATABASE IF EXISTS shop", Statement::DropDatabase("shop".into())),
-            ("DROP INDEX i ON t", Alter(name("t"))),
+            ("DROP INDEX i ON t", Aside),
             ("DROP VIEW t", Aside),
             ("RENAME TABLE t TO old, d.new TO t", Replaced(names(&["t", "TO", "old", "d.new", "TO", "t"]))),
             ("CREATE TABLE t (id int)", Replaced(names(&["t"]))),
             ("CREATE TABLE IF NOT EXISTS t (id int)", Aside),
             ("create or replace table d.t (id int)", Replaced(names(&["d.t"]))),
             ("CREATE TEMPORARY TABLE t (id int)", Aside),
-            ("CREATE UNIQUE INDEX i ON d.t (a)", Alter(name("d.t"))),
+            ("CREATE UNIQUE INDEX i ON d.t (a)", Aside),
             ("CREATE TRIGGER x BEFORE INSERT ON t FOR EACH ROW SET @a = 1", Aside),
-            ("ALTER TABLE t ADD COLUMN note varchar(9) DEFAULT 'rename to x'", Alter(name("t"))),
-            ("ALTER TABLE `t` RENAME COLUMN a TO b", Alter(name("t"))),
+            ("ALTER TABLE t ADD COLUMN note varchar(9) DEFAULT 'rename to x'", alter("t", false)),
+            ("ALTER TABLE t ADD (a int, b int)", alter("t", false)),
+            ("ALTER TABLE t ADD x int, ADD INDEX (x, y), DROP KEY k", alter("t", false)),
+            ("ALTER TABLE t ADD INDEX i (a), DROP PRIMARY KEY, ENGINE = InnoDB, COMMENT 'drop a'", Aside),
+            ("ALTER TABLE t ADD UNIQUE INDEX i (a), DROP COLUMN b", alter("t", true)),
+            ("ALTER TABLE t DROP b, ADD b int", alter("t", true)),
+            ("ALTER TABLE t CHANGE COLUMN `a` A int NOT NULL", alter("t", false)),
+            ("ALTER TABLE t CHANGE a b int, CHANGE b a int", alter("t", true)),
+            ("ALTER TABLE t MODIFY a decimal(10,2) FIRST", alter("t", false)),
+            ("ALTER TABLE t CONVERT TO CHARACTER SET utf8mb4", alter("t", false)),
+            ("ALTER TABLE t ALTER a SET DEFAULT 5", alter("t", false)),
+            ("ALTER TABLE t RENAME INDEX a TO b", Aside),
+            ("ALTER TABLE `t` RENAME COLUMN a TO b", alter("t", true)),
             ("ALTER ONLINE TABLE d.t RENAME TO u", Replaced(names(&["RENAME", "TO", "u", "d.t"]))),
             ("ALTER TABLE t TRUNCATE PARTITION p", Replaced(names(&["TRUNCATE", "PARTITION", "p", "t"]))),
-            ("ALTER TABLE t COMMENT \"drop partition\"", Alter(name("t"))),
-            ("SET STATEMENT max_statement_time=1 FOR ALTER TABLE t ADD x int", Alter(name("t"))),
+            ("ALTER TABLE t COMMENT \"drop partition\"", Aside),
+            ("SET STATEMENT max_statement_time=1 FOR ALTER TABLE t ADD x int", alter("t", false)),
             ("REPLACE INTO d.sums SELECT 1 FROM t", Change(names(&["d.sums"]))),
             ("UPDATE a, t SET x = 'u'", Change(names(&["a", "t", "SET", "x"]))),
             ("LOAD DATA INFILE 'x' INTO TABLE `t`", Change(names(&["DATA", "INFILE", "INTO", "TABLE", "t"]))),

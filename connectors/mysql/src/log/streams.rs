@@ -3,13 +3,13 @@
 use std::{collections::HashMap, sync::Arc};
 
 use syncline_connect::Read;
-use syncline_types::{Column, Error, LogicalType, Result, TableSchema, codes};
+use syncline_types::{Column, DefaultValue, Error, LogicalType, Result, TableSchema, codes};
 
-use super::{charset::Charset, gather::Shape, value::Reading};
+use super::{charset::Charset, fill::Fill, gather::Shape, value::Reading};
 use crate::{
     client::Client,
     config::{MysqlConfig, ZeroDates},
-    schema::{describe, find},
+    schema::{Table, describe, find},
     types::Meaning,
 };
 
@@ -37,9 +37,12 @@ impl Readings {
     /// [`codes::UNSUPPORTED`] when a column cannot be read out of the log.
     pub(super) async fn shape(&mut self, client: &mut Client, read: &Read) -> Result<Shape> {
         let mut readings = vec![];
+        let table = table(client, read).await?;
         for column in &read.logged_schema().columns {
             let charset = self.charset(client, column).await?;
-            let reading = Reading::of(column, self.zero_dates_null, charset).ok_or_else(|| {
+            let described = table.columns.iter().find(|described| described.column.name == column.name);
+            let fill = described.map_or(Fill::Unknown, Fill::of);
+            let reading = Reading::of(column, self.zero_dates_null, charset, fill).ok_or_else(|| {
                 let native = column.native.as_deref().unwrap_or("?");
                 Error::new(&codes::UNSUPPORTED, "follow table", format!("`{}`", read.stream.name))
                     .because(format!(
@@ -74,6 +77,10 @@ fn charset_of(column: &Column) -> &str {
 
 /// A stream's table as the server describes it now.
 pub(super) async fn now(client: &mut Client, read: &Read) -> Result<TableSchema> {
+    Ok(table(client, read).await?.schema())
+}
+
+async fn table(client: &mut Client, read: &Read) -> Result<Table> {
     let name = &read.stream.name;
     let gone = || {
         Error::new(&codes::SCHEMA_CHANGED, "follow table", format!("`{name}`"))
@@ -83,16 +90,17 @@ pub(super) async fn now(client: &mut Client, read: &Read) -> Result<TableSchema>
     let listed = find(client, name).await?.ok_or_else(gone)?;
     let meaning = Meaning::new(client.server.family, client.config());
     let described = describe(client, vec![listed], meaning).await?;
-    described.first().map(crate::schema::Table::schema).ok_or_else(gone)
+    described.into_iter().next().ok_or_else(gone)
 }
 
 /// In what two schemas of a table differ, as far as its rows are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Differs {
-    /// Indexes, comments, defaults: nothing that rows show.
+    /// Indexes, comments: nothing that matters to rows.
     Nothing,
-    /// The columns stand in another order.
-    Order,
+    /// The columns stand in another order, or new rows get something else where nothing is said: rows are
+    /// to be read in another way, and mean the same.
+    Form,
     Columns,
 }
 
@@ -110,9 +118,9 @@ impl Differs {
         if !all {
             return Differs::Columns;
         }
-        let names = |schema: &TableSchema| -> Vec<String> {
-            schema.columns.iter().map(|column| column.name.clone()).collect()
+        let form = |schema: &TableSchema| -> Vec<(String, Option<DefaultValue>)> {
+            schema.columns.iter().map(|column| (column.name.clone(), column.default.clone())).collect()
         };
-        if names(known) == names(now) { Differs::Nothing } else { Differs::Order }
+        if form(known) == form(now) { Differs::Nothing } else { Differs::Form }
     }
 }

@@ -12,6 +12,7 @@ use syncline_types::{
 use super::{
     charset::Charset,
     fields::{Broken, Fields},
+    fill::Fill,
     json,
     moment::{self, Moment},
     number::decimal,
@@ -33,6 +34,8 @@ impl From<Broken> for BadField {
 pub(super) struct Reading {
     pub(super) name: String,
     pub(super) logical: LogicalType,
+    /// What a new row has where the log leaves it out.
+    pub(super) fill: Fill,
     kind: Kind,
     charset: Charset,
     labels: Option<Vec<String>>,
@@ -54,7 +57,7 @@ enum Own {
 
 impl Reading {
     /// `None` where values of the type are not understood in the log.
-    pub(super) fn of(column: &Column, zero_dates_null: bool, charset: Charset) -> Option<Self> {
+    pub(super) fn of(column: &Column, zero_dates_null: bool, charset: Charset, fill: Fill) -> Option<Self> {
         let native = column.native.as_deref()?;
         let own = match (base(native), column.logical) {
             ("binary", _) => Own::Padded(fixed_bytes(native)),
@@ -71,6 +74,7 @@ impl Reading {
         Some(Reading {
             name: column.name.clone(),
             logical: column.logical,
+            fill,
             kind: Kind::of(column, zero_dates_null),
             charset,
             labels: column.labels.clone(),
@@ -179,7 +183,7 @@ impl Reading {
                 return self.moment(bytes, form, builder);
             }
             ColumnBuilder::Sixteen(out) => match self.kind {
-                Kind::Uuid => out.push(uuid(all(bytes)?)),
+                Kind::Uuid => out.push(uuid(padded(bytes)?)),
                 _ => {
                     let micros = moment::time(bytes, form)?;
                     out.push(Interval { months: 0, days: 0, micros }.to_bytes());

@@ -93,6 +93,20 @@ async fn what_an_update_leaves_alone_is_absent_and_not_null() {
 }
 
 #[tokio::test]
+async fn a_new_row_has_what_the_table_fills_in() {
+    for product in products() {
+        for image in ["MINIMAL", "NOBLOB"] {
+            let server = server(product, &[("binlog-row-image", image)]);
+            let rig = Rig::on(&server, TABLE, "").await;
+            let mut following = rig.follow(&["t"]).await;
+            rig.sql("INSERT INTO t (id, v) VALUES (1, 'one')");
+            let told = following.all(&rig).await;
+            assert_eq!(told.lines, ["t + 1|one|-|7.00|-"], "{product:?} {image}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn documents_of_which_only_changes_are_told() {
     for product in products().filter(|product| *product == Product::Mysql) {
         for compressed in ["OFF", "ON"] {

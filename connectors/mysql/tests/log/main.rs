@@ -1,5 +1,12 @@
 //! Following real servers of both families by their binary logs.
 
+mod broken;
 mod changes;
 mod formats;
+mod inspect;
+mod large;
+mod random;
+mod resume;
 mod rig;
+mod schema;
+mod values;

@@ -35,6 +35,17 @@ pub(crate) fn server(product: Product, settings: &[(&str, &str)]) -> mysql::Mysq
     mysql::Mysql::start(product, options)
 }
 
+/// A query for the numbers from 1 on, as `n`.
+pub(crate) fn numbers(product: Product, count: usize) -> String {
+    match product {
+        Product::Mysql => format!(
+            "SELECT /*+ SET_VAR(cte_max_recursion_depth = 10000000) */ n FROM (WITH RECURSIVE g(n) AS
+               (SELECT 1 UNION ALL SELECT n + 1 FROM g WHERE n < {count}) SELECT n FROM g) numbers"
+        ),
+        Product::Mariadb => format!("SELECT seq AS n FROM seq_1_to_{count}"),
+    }
+}
+
 /// A database of a server, and a place in its log.
 pub(crate) struct Rig {
     pub(crate) database: Database,
@@ -169,6 +180,15 @@ impl Following {
 }
 
 impl Told {
+    /// Adds what was told later.
+    pub(crate) fn append(&mut self, later: Told) {
+        let before = self.lines.len();
+        self.lines.extend(later.lines);
+        self.positions.extend(later.positions.into_iter().map(|(place, lines)| (place, before + lines)));
+        self.transactions += later.transactions;
+        self.batches += later.batches;
+    }
+
     pub(crate) fn add(&mut self, batch: &LogBatch, reads: &[Arc<Read>], at: &mut Position) {
         let mut lines = vec![];
         for changes in &batch.changes {

@@ -22,7 +22,7 @@ impl Intake {
         if streams.is_empty() || self.transaction.is_some_and(|transaction| transaction.is_known) {
             return Ok(None);
         }
-        let altered = streams.iter().any(|stream| self.suspects.contains(stream));
+        let altered = streams.iter().any(|stream| self.suspects.contains_key(stream));
         let unknown = || Ok::<bool, Error>(self.layouts(body)?.is_none() && !self.is_settled(streams));
         Ok((altered || unknown()?).then(|| streams.to_vec()))
     }

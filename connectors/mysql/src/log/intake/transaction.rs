@@ -74,10 +74,12 @@ impl Intake {
                 }
                 Ok(())
             }
-            Statement::Alter(name) => {
-                let streams = self.names.meant(&name, database);
+            Statement::Alter { table, lost } => {
+                let streams = self.names.meant(&table, database);
                 self.settled.retain(|stream| !streams.contains(stream));
-                self.suspects.extend(streams);
+                for stream in streams {
+                    *self.suspects.entry(stream).or_default() |= lost;
+                }
                 Ok(())
             }
             Statement::Replaced(names) => self.refuse(

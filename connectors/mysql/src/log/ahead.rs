@@ -1,0 +1,92 @@
+//! Looks ahead in the log. What the server says of a table is what it is now; for a place of the log that
+//! holds only when the table is altered no more behind it.
+
+use std::sync::Arc;
+
+use syncline_connect::Context;
+use syncline_types::{Error, Result, codes};
+
+use super::{
+    event::{Event, split},
+    names::Names,
+    place::Place,
+    server,
+    session::{OPERATION, Session},
+    statement::{Statement, statement},
+    unpack::unpack,
+};
+use crate::{client::Front, config::MysqlConfig, error::from_io};
+
+/// Whether the tables of these streams are altered behind a place, up to where the log ends now.
+pub(super) async fn is_altered(
+    config: &Arc<MysqlConfig>,
+    cx: &Context,
+    names: &Names,
+    streams: &[usize],
+    from: &Place,
+) -> Result<bool> {
+    let mut session = Session::start(config, cx, from).await?;
+    let upto = server::head(&mut crate::client::connect(config, cx).await?).await?;
+    let object = config.place();
+    let mut checksums = session.checksums;
+    let mut here = Place { server: session.server.clone(), ..from.clone() };
+    while here.compare(&upto)?.is_lt() {
+        let wire = session.client.incoming();
+        match wire.front().map_err(|error| from_io(&error, OPERATION, &object))? {
+            Front::Nothing => {
+                let filled = cx.deadline(OPERATION, &object, async { Ok(wire.fill().await) }).await?;
+                filled.map_err(|error| from_io(&error, OPERATION, &object))?;
+                continue;
+            }
+            // Statements that alter tables are short: what is large is taken only to be passed over.
+            Front::Large(_) => {
+                wire.take_large();
+                continue;
+            }
+            Front::Payload => {}
+        }
+        let Some((0, bytes)) = wire.payload().split_first() else {
+            return Err(session.client.dump_ended(OPERATION, &object));
+        };
+        let (header, body) = split(bytes, checksums)?;
+        match Event::read(&header, body)? {
+            Event::Format { checksums: told } => checksums = told,
+            Event::Rotate { file, position } => {
+                (here.file, here.position) = (file.to_owned(), position);
+            }
+            Event::Heartbeat { file, position } => {
+                (here.file, here.position) = (file.to_owned(), position);
+            }
+            Event::Query(query) => {
+                let mut unpacked = vec![];
+                let text = match query.compressed {
+                    true => {
+                        unpack(query.text, &mut unpacked)?;
+                        unpacked.as_slice()
+                    }
+                    false => query.text,
+                };
+                if let Statement::Alter { table, .. } = statement(text)
+                    && names.meant(&table, query.database).iter().any(|stream| streams.contains(stream))
+                {
+                    return Ok(true);
+                }
+            }
+            _ => {}
+        }
+        if !header.is_artificial() {
+            here.advance(header.next);
+        }
+        session.client.incoming().advance();
+    }
+    Ok(false)
+}
+
+/// The error for a table that was altered several times before it could be looked at.
+pub(super) fn altered_twice(name: &str) -> Error {
+    Error::new(&codes::SCHEMA_CHANGED, "follow table", format!("`{name}`"))
+        .because(
+            "it was altered several times before this could be read, and what it was in between is not known",
+        )
+        .hint("Copy it again: --restart")
+}

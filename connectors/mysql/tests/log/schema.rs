@@ -1,0 +1,183 @@
+//! Statements among the rows: what they do to followed tables is told or stops the reading, what they do
+//! to others is passed over.
+
+use syncline_testkit::servers::mysql::Product;
+use syncline_types::codes;
+
+use crate::rig::{Rig, products, server};
+
+const TABLES: &str = "CREATE TABLE t (id int PRIMARY KEY, v varchar(20));
+    CREATE TABLE other (id int PRIMARY KEY, v varchar(20)); INSERT INTO t VALUES (1, 'one')";
+
+#[tokio::test]
+async fn other_columns_are_told_where_they_begin() {
+    for product in products() {
+        for (alter, expected) in [
+            (
+                "ALTER TABLE t ADD COLUMN n int NOT NULL DEFAULT 7",
+                ["t is (id int, v varchar(20), n int)", "t + 3|three|7"],
+            ),
+            ("ALTER TABLE t MODIFY v varchar(30)", ["t is (id int, v varchar(30))", "t + 3|three"]),
+            ("ALTER TABLE t RENAME COLUMN v TO w", ["t is (id int, w varchar(20))", "t + 3|three"]),
+            ("ALTER TABLE t MODIFY id bigint", ["t is (id bigint, v varchar(20))", "t + 3|three"]),
+            ("/* why */ alter table `t` drop column v", ["t is (id int)", "t + 3"]),
+        ] {
+            let rig = Rig::new(product, TABLES).await;
+            let mut following = rig.follow(&["t"]).await;
+            rig.sql("INSERT INTO t VALUES (2, 'two')");
+            rig.sql(alter);
+            let insert = match expected[1] {
+                "t + 3" => "INSERT INTO t VALUES (3)",
+                "t + 3|three|7" => "INSERT INTO t (id, v) VALUES (3, 'three')",
+                _ => "INSERT INTO t VALUES (3, 'three')",
+            };
+            rig.sql(insert);
+            let told = following.all(&rig).await;
+            let expected = ["t + 2|two", expected[0], expected[1]];
+            assert_eq!(told.lines, expected, "{alter} on {product:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_rows_do_not_show_is_passed_over() {
+    for product in products() {
+        // With names in the log, and without.
+        let without = if product == Product::Mysql { "MINIMAL" } else { "NO_LOG" };
+        for metadata in ["FULL", without] {
+            let server = server(product, &[("binlog-row-metadata", metadata)]);
+            let rig = Rig::on(&server, TABLES, "").await;
+            let mut following = rig.follow(&["t"]).await;
+            let mut told = vec![];
+            for statements in [
+                "ALTER TABLE t ADD INDEX by_v (v), COMMENT 'with an index'; INSERT INTO t VALUES (2, 'a')",
+                "ALTER TABLE t ALTER COLUMN v SET DEFAULT 'x'; INSERT INTO t VALUES (3, 'b')",
+                "ALTER TABLE t MODIFY v varchar(20) DEFAULT 'x' FIRST; INSERT INTO t (id, v) VALUES (4, 'c')",
+                "CREATE INDEX again ON t (v); DROP INDEX by_v ON t; ANALYZE TABLE t; OPTIMIZE TABLE t;
+                 ALTER TABLE t RENAME INDEX again TO still; ALTER TABLE t ENGINE = InnoDB;
+                 UPDATE t SET v = 'd' WHERE id = 1",
+            ] {
+                rig.sql(statements);
+                told.extend(following.all(&rig).await.lines);
+            }
+            assert_eq!(told, ["t + 2|a", "t + 3|b", "t + 4|c", "t ~ 1|d"], "{product:?} {metadata}");
+        }
+    }
+}
+
+/// What comes back as it was has not been the same in between.
+#[tokio::test]
+async fn a_table_that_was_altered_and_altered_back_stops_the_reading() {
+    for product in products() {
+        for statements in [
+            "ALTER TABLE t DROP COLUMN v, ADD COLUMN v varchar(20)",
+            "ALTER TABLE t DROP COLUMN v; ALTER TABLE t ADD COLUMN v varchar(20)",
+            "ALTER TABLE t MODIFY v varchar(20) CHARACTER SET latin1; INSERT INTO t VALUES (2, 'ä'); ALTER TABLE t MODIFY v varchar(20)",
+        ] {
+            let rig = Rig::new(product, TABLES).await;
+            let mut following = rig.follow(&["t"]).await;
+            rig.sql(&format!("{statements}; INSERT INTO t VALUES (3, 'x')"));
+            let error = loop {
+                match following.next().await {
+                    Ok(logged) => {
+                        assert!(!format!("{logged:?}").contains("Changes("), "{statements}: {logged:?}")
+                    }
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(error.code(), &codes::SCHEMA_CHANGED, "{statements} on {product:?}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_concerns_others_is_passed_over() {
+    for product in products() {
+        let rig = Rig::new(product, TABLES).await;
+        let mut following = rig.follow(&["t"]).await;
+        rig.sql(
+            "CREATE TABLE IF NOT EXISTS t (id int); CREATE TEMPORARY TABLE t (x int); INSERT INTO t VALUES (9); DROP TEMPORARY TABLE t;
+             CREATE TABLE made (id int PRIMARY KEY); INSERT INTO made VALUES (1); ALTER TABLE other ADD COLUMN t int;
+             INSERT INTO other VALUES (1, 'DROP TABLE t', 2); TRUNCATE other; RENAME TABLE other TO others; DROP TABLE others, made;
+             CREATE VIEW shown AS SELECT * FROM t; DROP VIEW shown; CREATE TABLE copied AS SELECT * FROM t; DROP TABLE copied;
+             CREATE TRIGGER trig BEFORE INSERT ON t FOR EACH ROW SET NEW.v = CONCAT(NEW.v, '!');
+             INSERT INTO t VALUES (2, 'two')",
+        );
+        let told = following.all(&rig).await;
+        assert_eq!(told.lines, ["t + 2|two!"], "{product:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_is_another_one_stops_the_reading() {
+    for product in products() {
+        let mut statements = vec![
+            "DROP TABLE t",
+            "DROP TABLE IF EXISTS other, t",
+            "RENAME TABLE t TO old, other TO t",
+            "ALTER TABLE t RENAME TO old",
+            "DROP TABLE t; CREATE TABLE t (id int PRIMARY KEY, v varchar(20))",
+            "SET SESSION binlog_format = 'STATEMENT'; UPDATE t SET v = 'x'",
+        ];
+        if product == Product::Mariadb {
+            statements.push("CREATE OR REPLACE TABLE t (id int PRIMARY KEY, v varchar(20))");
+            statements.push("SET STATEMENT max_statement_time = 9 FOR DROP TABLE t");
+        }
+        for statement in statements {
+            let rig = Rig::new(product, TABLES).await;
+            let mut following = rig.follow(&["t"]).await;
+            rig.sql("INSERT INTO t VALUES (2, 'two')");
+            rig.sql(statement);
+            let head = rig.head().await;
+            let error = loop {
+                match following.next().await {
+                    Ok(logged) => assert!(!format!("{logged:?}").contains("Schema"), "{statement}"),
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(error.code(), &codes::SCHEMA_CHANGED, "{statement} on {product:?}: {error}");
+            let text = error.to_string();
+            assert!(text.contains("`test_") && text.contains(".t`") && text.contains("--restart"), "{text}");
+            drop(head);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_partition_that_goes_stops_the_reading() {
+    for product in products() {
+        let rig = Rig::new(
+            product,
+            "CREATE TABLE t (id int PRIMARY KEY, v varchar(9)) PARTITION BY RANGE (id)
+               (PARTITION low VALUES LESS THAN (10), PARTITION high VALUES LESS THAN (100))",
+        )
+        .await;
+        let mut following = rig.follow(&["t"]).await;
+        rig.sql("INSERT INTO t VALUES (1, 'x'), (50, 'y'); UPDATE t SET v = 'z' WHERE id = 50");
+        let told = following.all(&rig).await;
+        assert_eq!(told.lines, ["t + 1|x", "t + 50|y", "t ~ 50|z"], "{product:?}");
+        rig.sql("ALTER TABLE t DROP PARTITION high");
+        let error = following.next().await.expect_err("its rows are others");
+        assert_eq!(error.code(), &codes::SCHEMA_CHANGED, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn transactions_of_two_phases() {
+    for product in products() {
+        let rig = Rig::new(product, TABLES).await;
+        let mut following = rig.follow(&["t"]).await;
+        rig.sql(
+            "XA START 'a'; INSERT INTO t VALUES (2, 'one phase'); XA END 'a'; XA COMMIT 'a' ONE PHASE;
+             XA START 'b'; INSERT INTO other VALUES (2, 'b'); XA END 'b'; XA PREPARE 'b'; XA COMMIT 'b';
+             XA START 'c'; INSERT INTO other VALUES (3, 'c'); XA END 'c'; XA PREPARE 'c'; XA ROLLBACK 'c';
+             INSERT INTO t VALUES (3, 'plain')",
+        );
+        let told = following.all(&rig).await;
+        assert_eq!(told.lines, ["t + 2|one phase", "t + 3|plain"], "{product:?}");
+        rig.sql("XA START 'd'; INSERT INTO t VALUES (4, 'd'); XA END 'd'; XA PREPARE 'd'; XA COMMIT 'd'");
+        let error = following.next().await.expect_err("it is not known when it is committed");
+        assert_eq!(error.code(), &codes::UNSUPPORTED, "{product:?}: {error}");
+        assert!(error.to_string().contains("XA PREPARE"), "{error}");
+    }
+}
