@@ -12,6 +12,8 @@ mod gtid;
 mod inspect;
 mod intake;
 mod json;
+#[cfg(any(test, fuzzing))]
+mod look;
 mod moment;
 mod names;
 mod number;
@@ -25,6 +27,9 @@ mod streams;
 mod table_map;
 mod unpack;
 mod value;
+
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::look::look_into;
 
 use std::{
     cmp::Ordering,
