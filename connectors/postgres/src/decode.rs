@@ -109,6 +109,11 @@ impl RowDecoder {
         if rest.is_empty() { Ok(Decoded::Row) } else { Err(broken()) }
     }
 
+    /// Goes on with rows of a stream whose signature another one has seen.
+    pub(crate) fn go_on(&mut self) {
+        self.seen_header = true;
+    }
+
     fn strip_header<'a>(&mut self, message: &'a [u8]) -> Option<&'a [u8]> {
         if self.seen_header {
             return Some(message);

@@ -2,6 +2,7 @@
 
 mod applier;
 mod attached;
+mod capture;
 mod client;
 mod config;
 mod decode;
@@ -26,7 +27,7 @@ use syncline_connect::{
 };
 use syncline_types::Result;
 
-pub use config::PostgresConfig;
+pub use config::{Capture, PostgresConfig};
 
 /// The connector.
 #[derive(Debug)]

@@ -17,6 +17,10 @@ mod wire;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::intake::look_into;
+pub(crate) use self::{
+    gather::fits,
+    relation::{Followed, followed},
+};
 
 use std::{cmp::Ordering, sync::Arc};
 
@@ -27,7 +31,6 @@ use syncline_types::{Error, Position, Result, codes, fingerprint::hash_text};
 use self::{
     lsn::Lsn,
     reader::{Opening, PostgresLogReader},
-    relation::followed,
 };
 use crate::{
     client::{Client, connect},

@@ -25,8 +25,9 @@ use self::{
     splitter::{KeySplitter, PageSplitter, Pages, WholeSplitter},
 };
 use crate::{
+    capture::CaptureLog,
     client::{Client, connect},
-    config::PostgresConfig,
+    config::{Capture, PostgresConfig},
     dialect::{Postgres, qualified},
     log::PostgresLog,
     schema::{Listed, describe, find, list},
@@ -158,7 +159,10 @@ impl Source for PostgresSource {
     }
 
     async fn log(&self, pipeline: &str) -> Result<Box<dyn Log>> {
-        Ok(Box::new(PostgresLog::new(&self.config, &self.cx, pipeline)))
+        Ok(match self.config.capture {
+            Capture::Log => Box::new(PostgresLog::new(&self.config, &self.cx, pipeline)),
+            Capture::Triggers => Box::new(CaptureLog::new(&self.config, &self.cx, pipeline)?),
+        })
     }
 
     fn digest_method(&self, read: &Read) -> Option<String> {

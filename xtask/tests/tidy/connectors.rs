@@ -8,8 +8,8 @@ use crate::{repository::Repository, rust};
 /// A connector's files: the same name means the same thing in each. CONTRIBUTING.md says what.
 /// `sink/merge.rs` is a part of `sink`.
 const FILE_NAMES: &[&str] = &[
-    "lib", "config", "client", "schema", "types", "decode", "snapshot", "log", "cursor", "plan", "attached",
-    "encode", "sink", "writer", "applier", "publish", "dialect", "error", "fuzz",
+    "lib", "config", "client", "schema", "types", "decode", "snapshot", "log", "capture", "cursor", "plan",
+    "attached", "encode", "sink", "writer", "applier", "publish", "dialect", "error", "fuzz",
 ];
 
 /// Names beyond these, with why the connector needs one: `(connector, name, reason)`.

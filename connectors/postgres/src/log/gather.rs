@@ -323,7 +323,7 @@ fn batch(
 
 /// Whether columns that the log describes are those of a stream. Not so when one that is read is
 /// another one now or gone, or when one has come; what a publication leaves out nobody misses.
-pub(super) fn fits(read: &Read, schema: &TableSchema, described: &[Column]) -> bool {
+pub(crate) fn fits(read: &Read, schema: &TableSchema, described: &[Column]) -> bool {
     let same = |one: &Column, other: &Column| one.native == other.native && one.logical == other.logical;
     let read_is_there = read.columns.iter().all(|name| {
         let there = described.iter().find(|column| column.name == *name);

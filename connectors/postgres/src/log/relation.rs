@@ -22,14 +22,14 @@ pub(super) struct Described {
 
 /// A table that is followed.
 #[derive(Clone, Debug)]
-pub(super) struct Followed {
-    pub(super) table: Table,
+pub(crate) struct Followed {
+    pub(crate) table: Table,
     /// The columns that the log tells, as they are now.
     pub(super) described: Vec<Described>,
 }
 
 impl Followed {
-    pub(super) fn oid(&self) -> u32 {
+    pub(crate) fn oid(&self) -> u32 {
         self.table.listed.oid
     }
 }
@@ -48,7 +48,7 @@ pub(super) fn described(relation: &Relation<'_>) -> (Vec<Described>, Vec<bool>) 
 ///
 /// # Errors
 /// [`codes::STREAM_MISSING`] when one is not there.
-pub(super) async fn followed(client: &Client, reads: &[Arc<Read>]) -> Result<Vec<Followed>> {
+pub(crate) async fn followed(client: &Client, reads: &[Arc<Read>]) -> Result<Vec<Followed>> {
     let mut listed = vec![];
     for read in reads {
         let name = &read.stream.name;

@@ -1,5 +1,6 @@
 //! Following: a copy that stays in step.
 
+mod capture;
 mod kill;
 mod lite;
 mod live;

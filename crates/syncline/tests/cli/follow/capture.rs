@@ -1,0 +1,116 @@
+//! From a server whose log is not read: triggers record the changes.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use syncline_testkit::seed::Seed;
+
+use crate::{
+    desk::number,
+    tables::{Pair, nothing_left, same_rows},
+};
+
+const ACCOUNTS: u64 = 100;
+const KILLS: u32 = 4;
+
+fn copy(pair: &Pair, options: &[&str]) -> Vec<String> {
+    let from = pair.from.url();
+    let from = format!("{from}{}capture=triggers", if from.contains('?') { '&' } else { '?' });
+    let all = ["copy", &from, pair.to.url(), "--sync", "follow", "--name", "f"];
+    all.iter().chain(options).map(|argument| (*argument).to_owned()).collect()
+}
+
+/// Ends the writer, also when the test fails.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn changes_that_triggers_record_arrive_whole_through_kills() {
+    let Some(pair) = Pair::new() else { return };
+    let seed = Seed::from_env();
+    pair.from.sql(&format!(
+        "CREATE TABLE accounts (id int PRIMARY KEY, balance int NOT NULL);
+         CREATE TABLE moves (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a int, b int, n int);
+         INSERT INTO accounts SELECT g, 1000 FROM generate_series(1, {ACCOUNTS}) g"
+    ));
+    let arguments = copy(&pair, &["--chunk-rows", "40"]);
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let end = Ends(&over);
+        for _ in 0..2 {
+            let (mut random, from, stop) = (seed.rng(), &pair.from, &over);
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let moves = (0..20).map(|_| {
+                        let (a, b, n) =
+                            (1 + random.below(ACCOUNTS), 1 + random.below(ACCOUNTS), random.below(50));
+                        // In one order, so that no two writers wait for each other.
+                        format!(
+                            "BEGIN; SELECT 1 FROM accounts WHERE id IN ({a}, {b}) ORDER BY id FOR UPDATE;
+                             UPDATE accounts SET balance = balance - {n} WHERE id = {a};
+                             UPDATE accounts SET balance = balance + {n} WHERE id = {b};
+                             INSERT INTO moves (a, b, n) VALUES ({a}, {b}, {n}); COMMIT;"
+                        )
+                    });
+                    from.sql(&moves.collect::<String>());
+                }
+            });
+        }
+        let (mut random, mut looks) = (seed.rng(), 0);
+        for _ in 0..KILLS {
+            let life = pair.desk.syncline(&arguments).args(["--output", "json"]).start();
+            let until = Instant::now() + Duration::from_millis(500 + random.below(2_500));
+            while Instant::now() < until && life.is_running() {
+                looks += u64::from(is_whole(&pair));
+                thread::sleep(Duration::from_millis(15));
+            }
+            life.kill9();
+            let ended = life.wait();
+            assert!(ended.was_killed(), "it ended by itself: {ended}");
+        }
+        drop(end);
+        assert!(looks > 10, "the target was looked at {looks} times while it was followed");
+    });
+    let until_caught_up = [arguments.as_slice(), &["--until-caught-up".to_owned()]].concat();
+    pair.desk.run(&until_caught_up).expect_code(0);
+    let same = || {
+        for table in ["accounts", "moves"] {
+            let query = format!("SELECT * FROM {table}");
+            same_rows((&pair.from, &query), (&pair.to, &query));
+        }
+        nothing_left(&pair.to);
+    };
+    same();
+    pair.from.sql("TRUNCATE moves; INSERT INTO moves (a) VALUES (7); DELETE FROM accounts WHERE id < 10");
+    let ran = pair.desk.run(&until_caught_up).expect_code(0);
+    assert!(number(&ran.of("stopped")[0]["changes"]) >= 10, "{}", ran.finished);
+    same();
+    assert_eq!(
+        pair.from.sql("SELECT count(*) FROM pg_replication_slots WHERE database = current_database()"),
+        "0"
+    );
+    let release = ["release".to_owned()].into_iter().chain(arguments[1..7].iter().cloned());
+    pair.desk.run(&release.collect::<Vec<_>>()).expect_code(0);
+    assert_eq!(pair.from.sql("SELECT count(*) FROM pg_trigger WHERE tgname LIKE '%syncline%'"), "0");
+    pair.desk.run(&until_caught_up).failed(1, "SYN-5012").names(&["--restart"]);
+}
+
+/// Whether the target is there; fails when a reader of it sees half a transaction.
+fn is_whole(pair: &Pair) -> bool {
+    let there =
+        pair.to.sql("SELECT count(*) FROM pg_class WHERE relname IN ('accounts', 'moves') AND relkind = 'r'");
+    if there != "2" {
+        return false;
+    }
+    let sums = pair.to.sql("SELECT sum(balance), count(*) FROM accounts");
+    assert_eq!(sums, format!("{}|{ACCOUNTS}", ACCOUNTS * 1000), "half a transaction is seen");
+    true
+}
