@@ -53,6 +53,10 @@ pub struct FileConfig {
     /// Writing: most keys that a merge holds in memory, at about 50 bytes each.
     #[serde(default = "default_merge_keys_max")]
     pub merge_keys_max: u64,
+    /// Following: seconds for which changes are gathered before parts are written anew and published. Those
+    /// that wait are at most 64 MiB.
+    #[serde(default = "default_commit_seconds")]
+    pub commit_seconds: u64,
 }
 
 /// How rows are written into bytes.
@@ -130,6 +134,13 @@ const PART_BYTES_MIN: u64 = 64 << 10;
 
 /// About 200 MiB.
 const MERGE_KEYS_MAX: u64 = 4_000_000;
+
+/// A part is written anew for a single row of it, and every part's keys are read to find out.
+const COMMIT_SECONDS: u64 = 30;
+
+fn default_commit_seconds() -> u64 {
+    COMMIT_SECONDS
+}
 
 fn default_part_bytes() -> u64 {
     PART_BYTES

@@ -1,5 +1,6 @@
 //! Local files as source and sink: CSV, JSON Lines and Parquet, plain, gzip or zstd.
 
+mod applier;
 mod client;
 mod config;
 mod decode;
@@ -48,7 +49,7 @@ impl Connector for Files {
             append: true,
             merge: true,
             keyed: true,
-            changes: false,
+            changes: true,
             readable: true,
         }),
         log: false,
@@ -94,9 +95,8 @@ impl Connector for Files {
 
     async fn sink(config: FileConfig, cx: Context) -> Result<Box<dyn Sink>> {
         let layout = Layout::to_write(&config)?;
-        let (part_bytes, merge_keys_max) = (config.part_bytes, config.merge_keys_max);
-        let place = Place::new(config)?;
-        let shared = SinkShared::new(cx, place.sink_root()?, layout, part_bytes, merge_keys_max);
+        let place = Place::new(config.clone())?;
+        let shared = SinkShared::new(cx, place.sink_root()?, layout, &config);
         Ok(Box::new(FileSink::new(shared)))
     }
 }

@@ -15,7 +15,10 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::{
     client::{look, names, replace},
     error::{Explain, shown},
-    sink::tidy::{alive, run_of},
+    sink::{
+        followed::is_run,
+        tidy::{alive, run_of},
+    },
     types::Layout,
 };
 
@@ -173,7 +176,7 @@ impl Content {
             listed.contains(name.as_str())
                 || is_own(name, manifest.is_some())
                 || replaced(name)
-                || (is_part(name) && run_of(name).is_some_and(|run| alive.contains(run)))
+                || (is_part(name) && run_of(name).is_some_and(|run| alive.contains(run) || is_run(run)))
         };
         let strange: Vec<String> = found.iter().filter(|name| !is_own(name)).cloned().collect();
         Ok(match manifest {

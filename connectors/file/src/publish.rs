@@ -25,9 +25,9 @@ use crate::{
     },
     types::Layout,
 };
-use turn::Turn;
-
+pub(crate) use compact::{Fold, Pending};
 pub(crate) use keys::order;
+pub(crate) use turn::Turn;
 
 /// A [`Marking`] that outlives its call.
 #[derive(Clone, Debug)]

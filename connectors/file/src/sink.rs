@@ -1,6 +1,7 @@
 //! Writing: who may write (lock and epoch), what is prepared, how far everything is, what is left to
 //! clear away.
 
+pub(crate) mod followed;
 pub(crate) mod journal;
 mod lock;
 pub(crate) mod tidy;
@@ -15,13 +16,15 @@ use std::{
 
 use async_trait::async_trait;
 use syncline_connect::{
-    Action, Context, Delivery, Finding, Lanes, Marking, Published, RunRef, Sink, Target, TargetPlan,
-    TargetProgress, Writer,
+    Action, Applier, Context, Delivery, Finding, LOG_MARK, Lanes, Marking, Published, RunRef, Sink, Target,
+    TargetPlan, TargetProgress, Writer,
 };
 use syncline_types::{Error, Result, codes};
 
 use crate::{
+    applier::FileApplier,
     client::{look, names, sync_folder},
+    config::FileConfig,
     error::Explain,
     manifest::{self, Manifest},
     plan::{Seen, Step, plan},
@@ -30,6 +33,7 @@ use crate::{
     types::Layout,
     writer::FileWriter,
 };
+use followed::Followed;
 use journal::{Entry, Journal, fenced};
 use lock::Lock;
 
@@ -44,6 +48,8 @@ pub(crate) struct SinkShared {
     pub(crate) layout: Layout,
     pub(crate) part_bytes: u64,
     pub(crate) merge_keys_max: u64,
+    /// While following, how long changes are gathered.
+    pub(crate) commit_seconds: u64,
     /// Writers that were opened, for the names of their parts.
     pub(crate) lanes: AtomicU32,
     /// Held by whoever replaces a manifest.
@@ -83,19 +89,14 @@ impl Drop for FileSink {
 }
 
 impl SinkShared {
-    pub(crate) fn new(
-        cx: Context,
-        root: PathBuf,
-        layout: Layout,
-        part_bytes: u64,
-        merge_keys_max: u64,
-    ) -> Self {
+    pub(crate) fn new(cx: Context, root: PathBuf, layout: Layout, config: &FileConfig) -> Self {
         SinkShared {
             cx,
             root,
             layout,
-            part_bytes,
-            merge_keys_max,
+            part_bytes: config.part_bytes,
+            merge_keys_max: config.merge_keys_max,
+            commit_seconds: config.commit_seconds,
             lanes: AtomicU32::new(0),
             publishing: Mutex::default(),
             held: Mutex::default(),
@@ -141,6 +142,7 @@ impl SinkShared {
             epoch,
         };
         publish::show_all(self, &run, &journal.known)?;
+        Followed::publish_pending(self, &run)?;
         tidy::unrecorded(&self.root, &journal.known)?;
         *held = Some(Held { pipeline: pipeline.to_owned(), epoch, lock });
         Ok(epoch)
@@ -303,6 +305,12 @@ impl Sink for FileSink {
         Ok(Box::new(writer))
     }
 
+    async fn applier(&self, run: &RunRef) -> Result<Box<dyn Applier>> {
+        let (shared, run) = (Arc::clone(&self.0), run.clone());
+        let applier = self.work("begin to apply changes", move |_| FileApplier::open(shared, &run)).await?;
+        Ok(Box::new(applier))
+    }
+
     async fn finish(&self, run: &RunRef, target: &Arc<Target>, marking: Marking<'_>) -> Result<Published> {
         let (run, target) = (run.clone(), Arc::clone(target));
         let marking = publish::OwnedMarking::of(marking);
@@ -314,7 +322,9 @@ impl Sink for FileSink {
         self.work("read the marks", move |shared| {
             let manifests = shared.manifests()?;
             let marks = manifests.into_iter().filter_map(|mut manifest| manifest.marks.remove(&pipeline));
-            Ok(Some(marks.flatten().collect()))
+            let followed = Followed::read(shared, &pipeline)?;
+            let log = followed.map(|followed| (LOG_MARK.to_owned(), followed.mark));
+            Ok(Some(marks.flatten().chain(log).collect()))
         })
         .await
     }

@@ -232,6 +232,12 @@ pub trait Applier: Send {
     /// When the target fails; with kind `Value`, some row is at fault.
     async fn apply(&mut self, target: &Arc<Target>, changes: &NetChanges) -> Result<u64>;
 
+    /// Whether it is time to commit, where what was applied ends with a whole transaction. A target that every
+    /// commit costs much gathers several; what it has gathered is read again after a crash.
+    fn wants_commit(&self) -> bool {
+        true
+    }
+
     /// Makes everything applied durable, together with the pipeline's mark where the target keeps marks:
     /// as [`LOG_MARK`], for [`crate::Sink::marks`].
     ///

@@ -4,6 +4,7 @@
 //! Of the staged rows the keys are in memory, and for an update the rows; of the rows that are there
 //! never more than a batch, but for the values of columns that a merge does not bring.
 
+mod fold;
 mod lookup;
 mod rewrite;
 
@@ -29,6 +30,8 @@ use crate::{
         tidy::staged_name,
     },
 };
+pub(crate) use fold::{Fold, Pending};
+
 use lookup::Lookup;
 use rewrite::Rewriter;
 
@@ -240,7 +243,12 @@ impl Compaction<'_> {
                 news.take(&staged_hasher.hash(&rows)?, &rows)
             })?;
         }
-        let mut parts = vec![];
+        self.renew(manifest, rewriter, &news).map(drop)
+    }
+
+    /// Rows that are there get the values that are new; returns how many there are.
+    fn renew(&self, manifest: &mut Manifest, rewriter: &mut Rewriter<'_>, news: &Lookup) -> Result<u64> {
+        let (mut parts, mut found) = (vec![], 0);
         for part in std::mem::take(&mut manifest.parts) {
             if !self.has_hit(manifest, &part)? {
                 parts.push(part);
@@ -257,12 +265,14 @@ impl Compaction<'_> {
             let hasher = hasher(&schema, &self.target.key)?;
             rewriter.begin(schema.clone(), lacks)?;
             each_batch(self.shared, &spec, &schema, |_, rows| {
-                rewriter.write(&news.replace(&hasher.hash(rows)?, rows)?)
+                let hashes = hasher.hash(rows)?;
+                found += hashes.iter().filter(|hash| self.keys.find(**hash).is_some()).count() as u64;
+                rewriter.write(&news.replace(&hashes, rows)?)
             })?;
             parts.extend(rewriter.end(Some(&part))?);
         }
         manifest.set_parts(parts);
-        Ok(())
+        Ok(found)
     }
 
     /// Whether a part has a row whose key has come.

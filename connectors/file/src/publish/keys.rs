@@ -104,6 +104,14 @@ impl<'a> Collector<'a> {
 }
 
 impl Keys {
+    /// Keys of which each comes once, and of no staged row.
+    pub(super) fn of(hashes: impl Iterator<Item = u128>) -> Self {
+        let keys = hashes.map(|hash| Key { hash, part: 0, row: 0, cursor: None });
+        let mut keys: Vec<Key> = keys.collect();
+        keys.sort_unstable_by_key(|key| key.hash);
+        Keys { keys, losers: vec![] }
+    }
+
     /// The part and row of a key.
     pub(super) fn find(&self, hash: u128) -> Option<(u32, u32)> {
         let at = self.keys.binary_search_by_key(&hash, |key| key.hash).ok()?;

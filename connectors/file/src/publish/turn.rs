@@ -17,7 +17,7 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The turn; dropping it ends it.
-pub(super) struct Turn<'a> {
+pub(crate) struct Turn<'a> {
     _lane: Option<MutexGuard<'a, ()>>,
     /// The folder itself is locked, so no file is left behind, and a crash lets go of it.
     folder: File,
@@ -28,7 +28,7 @@ impl<'a> Turn<'a> {
     ///
     /// # Errors
     /// [`codes::LOCKED`] when another process has it for long.
-    pub(super) fn take(shared: &'a SinkShared, path: &Path) -> Result<Self> {
+    pub(crate) fn take(shared: &'a SinkShared, path: &Path) -> Result<Self> {
         let lane = shared.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         let until = Instant::now() + WAIT_MAX;
         loop {

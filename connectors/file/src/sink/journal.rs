@@ -132,6 +132,17 @@ impl Journal {
         })
     }
 
+    /// Does something that no newer epoch begins under.
+    ///
+    /// # Errors
+    /// [`codes::FENCED`] when one has begun, or the journal is gone.
+    pub(crate) fn under(&mut self, epoch: u64, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        self.locked(|journal| {
+            journal.fence(epoch)?;
+            work()
+        })
+    }
+
     /// Removes the journal, unless a newer epoch than this has begun.
     pub(crate) fn remove(mut self, epoch: Option<u64>) -> Result<()> {
         self.locked(|journal| {

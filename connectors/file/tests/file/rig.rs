@@ -63,7 +63,12 @@ impl Rig {
     }
 
     pub(crate) async fn sink(&self, path: &str) -> Box<dyn Sink> {
-        let config = FileConfig { format: Some(FormatName::Csv), ..self.config(path) };
+        self.sink_gathering(path, 0).await
+    }
+
+    /// A sink that gathers changes for so long.
+    pub(crate) async fn sink_gathering(&self, path: &str, commit_seconds: u64) -> Box<dyn Sink> {
+        let config = FileConfig { format: Some(FormatName::Csv), commit_seconds, ..self.config(path) };
         Files::sink(config, context()).await.expect("the folder can be a sink")
     }
 }

@@ -121,7 +121,8 @@ impl Live {
                 };
                 if let Logged::Idle(position) = &logged {
                     let due = upto.is_some() || open.is_open || idle_at.elapsed() >= IDLE_EVERY;
-                    if due && self.moves(position)? && self.is_steady(position)? {
+                    let wanted = upto.is_some() || applier.wants_commit();
+                    if due && wanted && self.moves(position)? && self.is_steady(position)? {
                         idle_at = Instant::now();
                         self.commit(applier.as_mut(), position, &open.letters).await?;
                         self.committed(reader.as_mut(), position.clone()).await?;
@@ -138,7 +139,7 @@ impl Live {
             open.add(&part);
             let position = part.position.clone();
             let (done, more) = {
-                let apply = self.apply(applier.as_mut(), part, &open.letters);
+                let apply = self.apply(applier.as_mut(), part, upto, &open.letters);
                 tokio::pin!(apply);
                 let mut more = Gather::default();
                 let mut tick = tokio::time::interval_at(Instant::now() + TICK, TICK);
@@ -196,6 +197,7 @@ impl Live {
         &self,
         applier: &mut dyn Applier,
         part: Gather,
+        upto: Option<&Position>,
         letters: &[(usize, NewLetter)],
     ) -> Result<Part> {
         let position = part.position.clone();
@@ -220,6 +222,13 @@ impl Live {
         }
         drop(together);
         let Some(position) = position else { return Ok(Part::Open) };
+        let is_last = match upto {
+            Some(upto) => self.log.compare(&position, upto)?.is_ge(),
+            None => false,
+        };
+        if !is_last && !applier.wants_commit() {
+            return Ok(Part::Open);
+        }
         self.commit(applier, &position, letters).await?;
         Ok(Part::Committed)
     }

@@ -29,7 +29,7 @@ pub(crate) enum End {
 /// A folder that Syncline writes. To be changed and looked at it is a database on the side.
 pub(crate) struct Files {
     folder: Folder,
-    query: String,
+    pub(crate) query: String,
     /// What the folder is written from, once SQL has changed it.
     written: Lite,
     /// How often the folder has been read.

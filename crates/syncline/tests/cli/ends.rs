@@ -62,6 +62,14 @@ impl Ends {
         Some(Ends { from: source, to: target, desk, what: format!("{from} -> {to}") })
     }
 
+    /// Adds options to the target's URL, which is one of files.
+    pub(crate) fn write_with(&mut self, options: &str) {
+        match &mut self.to {
+            End::Files(files) => files.query += options,
+            _ => panic!("{} has no options here", self.what),
+        }
+    }
+
     /// The type of a text in a key at both ends.
     pub(crate) fn key_text(&self) -> &'static str {
         if self.from.is_mysql() || self.to.is_mysql() { "varchar(20)" } else { "text" }

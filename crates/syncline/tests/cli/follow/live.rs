@@ -232,10 +232,6 @@ fn what_cannot_be_followed_is_said_before_anything_is_made() {
         "0"
     );
     assert_eq!(pair.from.sql("SELECT count(*) FROM pg_publication"), "0");
-    pair.from.sql("ALTER TABLE t ADD PRIMARY KEY (id)");
-    let folder = format!("file:{}?format=csv", pair.desk.path().join("x").display());
-    let arguments = ["copy", pair.from.url(), &folder, "--sync", "follow"];
-    pair.desk.run(&arguments).failed(1, "SYN-6002").hinted();
 }
 
 #[test]

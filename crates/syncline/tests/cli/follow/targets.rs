@@ -14,6 +14,9 @@ use crate::{desk::number, ends::Ends};
 /// Those that keep their mark in the transaction of the rows.
 const TRANSACTIONAL: [&str; 3] = ["sqlite", "mysql", "mariadb"];
 
+/// Those, and files, in which every stream is published for itself.
+const ALL: [&str; 5] = ["sqlite", "mysql", "mariadb", "csv", "parquet"];
+
 const WAIT_MAX: Duration = Duration::from_secs(40);
 const KILLS: u32 = 6;
 
@@ -52,7 +55,7 @@ fn command(ends: &Ends, options: &[&str]) -> Vec<String> {
 
 #[test]
 fn changes_arrive_in_runs_that_end() {
-    for ends in from_postgres(&TRANSACTIONAL) {
+    for ends in from_postgres(&ALL) {
         ends.from.sql(TABLES);
         let run = || ends.desk.run(&command(&ends, &["--until-caught-up"])).expect_code(0);
         assert_eq!(number(&run().of("stopped")[0]["changes"]), 0, "{}", ends.what);
@@ -166,6 +169,30 @@ fn kill_over_and_over(ends: &Ends, seed: &Seed) {
 fn looks_whole(ends: &Ends) {
     let sums = ends.to.sql("SELECT sum(balance), count(*) FROM accounts");
     assert_eq!(sums, format!("{}|{ACCOUNTS}", ACCOUNTS * 1000), "{}: half a transaction is seen", ends.what);
+}
+
+#[test]
+fn files_are_published_now_and_then_and_whole_whatever_is_killed() {
+    let Some(mut ends) = Ends::new(("postgres", "jsonl")) else { return };
+    ends.write_with("&commit_seconds=0");
+    ends.from.sql(TABLES);
+    let seed = Seed::from_env();
+    let mut random = seed.rng();
+    for round in 0..KILLS {
+        let life = ends.desk.syncline(&command(&ends, &["--output", "json"])).start();
+        if round > 0 {
+            ends.from.sql(&format!(
+                "INSERT INTO accounts VALUES (-{round}, {round}, NULL); DELETE FROM items WHERE a = {round}"
+            ));
+        }
+        thread::sleep(Duration::from_millis(300 + random.below(1_500)));
+        life.kill9();
+        let ended = life.wait();
+        assert!(ended.was_killed(), "it ended by itself: {ended}");
+    }
+    ends.from.sql(CHANGES);
+    ends.desk.run(&command(&ends, &["--until-caught-up"])).expect_code(0);
+    same(&ends);
 }
 
 #[test]
