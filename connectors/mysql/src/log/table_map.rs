@@ -164,7 +164,15 @@ fn is_number(kind: u8) -> bool {
     use self::kind as k;
     matches!(
         kind,
-        k::TINY | k::SHORT | k::INT24 | k::LONG | k::LONGLONG | k::NEWDECIMAL | k::FLOAT | k::DOUBLE
+        k::TINY
+            | k::SHORT
+            | k::INT24
+            | k::LONG
+            | k::LONGLONG
+            | k::YEAR
+            | k::NEWDECIMAL
+            | k::FLOAT
+            | k::DOUBLE
     )
 }
 

@@ -60,3 +60,31 @@ async fn what_is_taken_back_is_not_told() {
         assert_eq!(told.lines, ["a + 11|yes|0.00", "a + 13|yes|0.00"], "{product:?}");
     }
 }
+
+/// What the log says of columns is in their order, of which each kind has a part.
+#[tokio::test]
+async fn columns_of_all_kinds_in_one_table() {
+    for product in products() {
+        let rig = Rig::new(
+            product,
+            "CREATE TABLE w (id int unsigned primary key, y year, b bit(3), e enum('a','b'), n int unsigned, f float, g float unsigned,
+               d date, s smallint, u smallint unsigned, t tinyint(1), x tinyint unsigned, p decimal(5,2) unsigned, q bigint,
+               hidden mediumint unsigned INVISIBLE DEFAULT 9, twice int AS (s * 2) STORED, l longtext CHARACTER SET latin1, j varchar(5))",
+        )
+        .await;
+        if product == syncline_testkit::servers::mysql::Product::Mysql {
+            // Its column stands nowhere.
+            rig.sql("ALTER TABLE w ADD INDEX i ((s + 1))");
+        }
+        let mut following = rig.follow(&["w"]).await;
+        rig.sql(
+            "INSERT INTO w (id, y, b, e, n, f, g, d, s, u, t, x, p, q, l, j)
+               VALUES (4294967295, 2024, b'101', 'b', 4000000000, -1.5, 1.5, '2024-01-01', -7, 65535, 1, 255, 1.5, -1, 'lä', 'j');
+             UPDATE w SET hidden = 16777215, j = NULL",
+        );
+        let told = following.all(&rig).await;
+        let head = "4294967295|2024|101|b|4000000000|-1.5|1.5|2024-01-01|-7|65535|true|255|1.50|-1";
+        let expected = [format!("w + {head}|9|-14|l\u{e4}|j"), format!("w ~ {head}|16777215|-14|l\u{e4}|-")];
+        assert_eq!(told.lines, expected, "{product:?}");
+    }
+}

@@ -1,12 +1,21 @@
 //! What MySQL and MariaDB do is done at the target, and no more.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
 
+use syncline_testkit::seed::Seed;
+
+use super::kill::{ACCOUNTS, MOVE, Over};
 use crate::{desk::number, ends::Ends};
 
 const WAIT_MAX: Duration = Duration::from_secs(40);
+const KILLS: u32 = 5;
 
-const PAIRS: [(&str, &str); 2] = [("mysql", "postgres"), ("mariadb", "postgres")];
+const PAIRS: [(&str, &str); 4] =
+    [("mysql", "postgres"), ("mariadb", "postgres"), ("mysql", "mariadb"), ("mariadb", "sqlite")];
 
 const TABLES: &str = "CREATE TABLE accounts (id int PRIMARY KEY, balance decimal(12,2) NOT NULL, note text);
     CREATE TABLE items (a int, b varchar(20), v text, PRIMARY KEY (a, b));";
@@ -18,7 +27,7 @@ fn rows(table: &str, first: u32, last: u32, row: impl Fn(u32) -> String) -> Stri
 }
 
 fn filled() -> String {
-    let accounts = rows("accounts", 1, 500, |id| format!("{id}, 100, '{}'", "long ".repeat(60)));
+    let accounts = rows("accounts", 1, 500, |id| format!("{id}, 100, '{}'", "long ".repeat(60).trim_end()));
     let items = rows("items", 1, 300, |a| format!("{a}, 'x{a}', '{{}}'"));
     format!("{TABLES}{accounts}{items}")
 }
@@ -107,5 +116,83 @@ fn a_table_that_is_another_one_stops_it() {
         ends.from
             .sql("DROP TABLE items; CREATE TABLE items (a int, b varchar(20), v text, PRIMARY KEY (a, b))");
         run().failed(1, "SYN-3009").names(&["items", "--restart"]);
+    }
+}
+
+#[test]
+fn what_cannot_be_followed_is_said_before_anything_is_made() {
+    for kinds in PAIRS.into_iter().take(2) {
+        let Some(ends) = Ends::new(kinds) else { continue };
+        ends.from.sql("CREATE TABLE t (id int, v text)");
+        ends.desk.run(&command(&ends, &[])).failed(1, "SYN-3004").names(&["t"]);
+        ends.from.sql("CREATE TABLE m (id int PRIMARY KEY) ENGINE = MEMORY");
+        ends.desk.run(&command(&ends, &["--stream", "m"])).failed(1, "SYN-6002").names(&["m", "memory"]);
+        assert!(!ends.to.has("t") && !ends.to.has("m"));
+    }
+}
+
+/// Fails when a reader of the target sees half a transaction; whether there is anything to be seen.
+fn is_whole(ends: &Ends) -> bool {
+    if !ends.to.has("accounts") {
+        return false;
+    }
+    let sums = ends.to.sql("SELECT sum(balance), count(*) FROM accounts");
+    // Before it is filled it is empty.
+    let whole = format!("{}|{ACCOUNTS}", ACCOUNTS * 1000);
+    assert!(sums == whole || sums == "|0", "{}: half a transaction is seen: {sums}", ends.what);
+    sums == whole
+}
+
+#[test]
+fn money_is_neither_made_nor_lost_when_the_program_is_killed() {
+    for kinds in [("mysql", "postgres"), ("mariadb", "mysql")] {
+        let Some(ends) = Ends::new(kinds) else { continue };
+        let seed = Seed::from_env();
+        let accounts = rows("accounts", 1, 200, |id| format!("{id}, 1000"));
+        ends.from.sql(&format!(
+            "CREATE TABLE accounts (id int PRIMARY KEY, balance int NOT NULL);
+             CREATE TABLE moves (id int PRIMARY KEY AUTO_INCREMENT, a int, b int, n int); {accounts}"
+        ));
+        let arguments = command(&ends, &["--chunk-rows", "40"]);
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let mut random = seed.rng();
+            let (from, stop) = (&ends.from, &over);
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let moves: Vec<String> = (0..20)
+                        .map(|_| {
+                            let (a, b) = (1 + random.below(ACCOUNTS), 1 + random.below(ACCOUNTS));
+                            let n = random.below(50).to_string();
+                            MOVE.replace("{a}", &a.to_string())
+                                .replace("{b}", &b.to_string())
+                                .replace("{n}", &n)
+                        })
+                        .collect();
+                    from.sql(&moves.concat());
+                }
+            });
+            let over = Over(&over);
+            let mut random = seed.rng();
+            let mut looks = 0;
+            for _ in 0..KILLS {
+                let life = ends.desk.syncline(&arguments).args(["--output", "json"]).start();
+                let until = Instant::now() + Duration::from_millis(300 + random.below(2_500));
+                while Instant::now() < until && life.is_running() {
+                    looks += u64::from(is_whole(&ends));
+                    thread::sleep(Duration::from_millis(15));
+                }
+                life.kill9();
+                let ended = life.wait();
+                assert!(ended.was_killed(), "it ended by itself: {ended}");
+            }
+            drop(over);
+            assert!(looks > 0, "the target was never looked at while it was followed");
+        });
+        let last = [arguments.as_slice(), &["--until-caught-up".to_owned()]].concat();
+        ends.desk.run(&last).expect_code(0);
+        assert!(is_whole(&ends));
+        ends.same("SELECT id, balance FROM accounts ORDER BY id");
+        ends.same("SELECT id, a, b, n FROM moves ORDER BY id");
     }
 }
