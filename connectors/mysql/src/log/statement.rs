@@ -195,14 +195,9 @@ impl<'a> Rest<'a> {
         if self.skip("temporary") {
             return Statement::Aside;
         }
-        if self.skip("table") {
-            let unless_there = self.is("if");
-            self.skip_any(&["if", "not", "exists"]);
-            return match self.name() {
-                Some(name) if replaces || !unless_there => Statement::Replaced(vec![name]),
-                // Where it is there already nothing happens, and where it is not, it cannot be followed.
-                _ => Statement::Aside,
-            };
+        // Where none was before no row of it is followed: one that was there has gone in another way.
+        if replaces && self.skip("table") {
+            return self.name().map_or(Statement::Aside, |name| Statement::Replaced(vec![name]));
         }
         Statement::Aside
     }
@@ -326,7 +321,7 @@ mod tests {
             ("DROP INDEX i ON t", Aside),
             ("DROP VIEW t", Aside),
             ("RENAME TABLE t TO old, d.new TO t", Replaced(names(&["t", "TO", "old", "d.new", "TO", "t"]))),
-            ("CREATE TABLE t (id int)", Replaced(names(&["t"]))),
+            ("CREATE TABLE t (id int)", Aside),
             ("CREATE TABLE IF NOT EXISTS t (id int)", Aside),
             ("create or replace table d.t (id int)", Replaced(names(&["d.t"]))),
             ("CREATE TEMPORARY TABLE t (id int)", Aside),

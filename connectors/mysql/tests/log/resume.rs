@@ -234,3 +234,25 @@ async fn a_place_is_refused_that_is_none() {
         assert_eq!(error.code(), &codes::BAD_BYTES);
     }
 }
+
+/// Ids with tags are of a form that is not known: places go by file and position from then on.
+#[tokio::test]
+async fn transactions_with_tagged_ids() {
+    for product in products().filter(|product| *product == Product::Mysql) {
+        let server = server(product, &[]);
+        let rig = Rig::on(&server, TABLES, "").await;
+        let mut following = rig.follow(&["t"]).await;
+        rig.sql("INSERT INTO t VALUES (1, 'plain'); SET gtid_next = 'AUTOMATIC:tag'; INSERT INTO t VALUES (2, 'tagged'); DELETE FROM t WHERE id = 1");
+        let told = following.all(&rig).await;
+        assert_eq!(told.lines, ["t + 1|plain", "t + 2|tagged", "t - 1"]);
+        let (place, lines) = told.positions.last().cloned().expect("there is a position");
+        assert!(lines == 3 && !place.0.contains("gtids"), "{place:?}");
+        rig.sql("INSERT INTO t VALUES (3, 'plain')");
+        let again = rig.open(following.reads.clone(), place).await.all(&rig).await;
+        assert_eq!(again.lines, ["t + 3|plain"]);
+        // And where it is so from the beginning.
+        let mut following = rig.follow(&["t"]).await;
+        rig.sql("INSERT INTO t VALUES (4, 'plain')");
+        assert_eq!(following.all(&rig).await.lines, ["t + 4|plain"]);
+    }
+}
