@@ -92,7 +92,7 @@ impl Log for MysqlLog {
         match known {
             None => Ok(server::seen(&mut client).await?.to_position()),
             Some(known) => {
-                server::check(&mut client, &self.place(known)?).await?;
+                session::check(&self.config, &self.cx, &self.place(known)?).await?;
                 Ok(known.clone())
             }
         }

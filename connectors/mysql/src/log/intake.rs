@@ -243,6 +243,7 @@ impl Intake {
             }
             Event::Format { checksums } => {
                 self.checksums = checksums;
+                self.here.begun = Some(header.seconds);
                 // A server that was started anew counts its tables from the beginning.
                 self.tables.clear();
                 self.cut_off()?;
@@ -281,7 +282,7 @@ impl Intake {
     fn file(&mut self, file: &str) {
         if self.here.file != file {
             self.here.file = file.to_owned();
-            self.here.position = 0;
+            (self.here.position, self.here.begun) = (0, None);
         }
     }
 
@@ -290,7 +291,7 @@ impl Intake {
         if self.reached.file != self.here.file {
             self.reached.file.clone_from(&self.here.file);
         }
-        self.reached.position = self.here.position;
+        (self.reached.position, self.reached.begun) = (self.here.position, self.here.begun);
     }
 
     fn rows(&mut self, rows: &Rows<'_>) -> Result<()> {

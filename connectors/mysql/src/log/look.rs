@@ -27,7 +27,8 @@ pub(crate) fn look_into(columns: Vec<Column>, bytes: &[u8]) -> usize {
     let readings = read.logged_schema().columns.iter().map(reading).collect::<Option<_>>();
     let shape = Shape::new(&read, readings.expect("the types are known")).expect("the key is read");
     let names = Names::new(std::iter::once(&read), false);
-    let place = Place { server: "s".into(), file: "bin.000001".into(), position: 4, gtids: None };
+    let place =
+        Place { server: "s".into(), file: "bin.000001".into(), position: 4, begun: None, gtids: None };
     let mut intake = Intake::new(vec![shape], names, place.clone(), place, false);
     let (mut rest, mut rows) = (bytes, 0);
     while let Ok(header) = Header::read(rest) {

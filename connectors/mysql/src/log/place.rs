@@ -18,6 +18,9 @@ pub(super) struct Place {
     pub(super) server: String,
     pub(super) file: String,
     pub(super) position: u64,
+    /// When the file was begun, in seconds since 1970, where that is known: a log that was begun anew has
+    /// files of the same names.
+    pub(super) begun: Option<u32>,
     /// What lies before it; `None` where the server gives its transactions no ids, or such as are not
     /// understood.
     pub(super) gtids: Option<GtidSet>,
@@ -31,6 +34,8 @@ struct Saved {
     file: String,
     position: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    begun: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     gtids: Option<String>,
 }
 
@@ -42,7 +47,8 @@ impl Place {
                 Some(text) => Some(GtidSet::parse(&text, family)?),
                 None => None,
             };
-            Some(Place { server: saved.server, file: saved.file, position: saved.position, gtids })
+            let Saved { server, file, position, begun, .. } = saved;
+            Some(Place { server, file, position, begun, gtids })
         });
         place.filter(|place| number(&place.file).is_some()).ok_or_else(|| {
             Error::new(&codes::BAD_BYTES, "read a place in", "the binary log")
@@ -55,6 +61,7 @@ impl Place {
             server: self.server.clone(),
             file: self.file.clone(),
             position: self.position,
+            begun: self.begun,
             gtids: self.gtids.as_ref().map(GtidSet::to_string),
         };
         Position(serde_json::to_string(&saved).expect("texts and numbers serialise"))
@@ -103,7 +110,7 @@ mod tests {
 
     fn place(server: &str, file: &str, position: u64, gtids: Option<&str>) -> Place {
         let gtids = gtids.map(|text| GtidSet::parse(text, Family::Mariadb).unwrap());
-        Place { server: server.into(), file: file.into(), position, gtids }
+        Place { server: server.into(), file: file.into(), position, begun: Some(9), gtids }
     }
 
     #[test]

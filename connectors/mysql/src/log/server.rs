@@ -46,7 +46,7 @@ pub(super) async fn head(client: &mut Client) -> Result<Place> {
         true => text(4).and_then(|set| GtidSet::parse(&set, client.server.family)),
         false => None,
     };
-    Ok(Place { server, file, position, gtids })
+    Ok(Place { server, file, position, begun: None, gtids })
 }
 
 pub(super) fn is_off(place: &str) -> Error {
@@ -128,7 +128,7 @@ async fn seen_by_snapshot(client: &mut Client) -> Result<Place> {
     let position = value("binlog_snapshot_position").and_then(|text| text.parse().ok());
     let (Some(file), Some(position)) = (file, position) else { return Err(is_off(&place)) };
     let gtids = state_at(client, &file, position).await?;
-    Ok(Place { server, file, position, gtids })
+    Ok(Place { server, file, position, begun: None, gtids })
 }
 
 /// Whether the server still has what comes after a place.

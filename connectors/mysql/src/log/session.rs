@@ -9,10 +9,16 @@ use std::{
 use syncline_connect::Context;
 use syncline_types::{Error, Result, codes};
 
-use super::{gtid::GtidSet, place::Place, server};
+use super::{
+    event::{Event, split},
+    gtid::GtidSet,
+    place::Place,
+    server,
+};
 use crate::{
-    client::{Client, DumpFrom, connect},
+    client::{Client, DumpFrom, Front, connect},
     config::MysqlConfig,
+    error::from_io,
 };
 
 pub(super) const OPERATION: &str = "follow the log of";
@@ -32,8 +38,8 @@ pub(super) struct Session {
 impl Session {
     /// Asks for the log from a place on.
     pub(super) async fn start(config: &Arc<MysqlConfig>, cx: &Context, at: &Place) -> Result<Self> {
+        check(config, cx, at).await?;
         let mut client = connect(config, cx).await?;
-        server::check(&mut client, at).await?;
         let identity = server::identity(&mut client).await?;
         let by_gtid = at.gtids.is_some() && server::has_gtids(&mut client).await?;
         let object = config.place();
@@ -60,6 +66,60 @@ impl Session {
             }
         }
         Ok(Session { client, checksums, server: identity })
+    }
+}
+
+/// Whether the server still has what comes after a place.
+///
+/// # Errors
+/// [`codes::LOG_LOST`] when not.
+pub(super) async fn check(config: &Arc<MysqlConfig>, cx: &Context, known: &Place) -> Result<()> {
+    let mut client = connect(config, cx).await?;
+    server::check(&mut client, known).await?;
+    let Some(begun) = known.begun else { return Ok(()) };
+    let files = server::files(&mut client).await?;
+    let is_there = files.iter().any(|(file, _)| *file == known.file);
+    // After a fail-over a file of that name is another one's.
+    if !is_there || server::identity(&mut client).await? != known.server {
+        return Ok(());
+    }
+    if begun_at(client, &known.file).await? != Some(begun) {
+        return Err(Error::new(&codes::LOG_LOST, "go on with the log of", config.place())
+            .because(format!("it was begun anew: its file `{}` is not the one that was read", known.file))
+            .hint("Copy the streams again with --restart"));
+    }
+    Ok(())
+}
+
+/// When a file of the log was begun, as its first event says.
+async fn begun_at(mut client: Client, file: &str) -> Result<Option<u32>> {
+    let (config, cx) = (Arc::clone(client.config()), client.cx().clone());
+    let object = config.place();
+    let checksums = prepare(&mut client, cx.idle_max()).await?;
+    let number = replica_number();
+    client.register(number, OPERATION, &object).await?;
+    client.dump(DumpFrom::Place { file, position: 4 }, number, OPERATION, &object).await?;
+    loop {
+        let wire = client.incoming();
+        match wire.front().map_err(|error| from_io(&error, OPERATION, &object))? {
+            Front::Nothing => {
+                let filled = cx.deadline(OPERATION, &object, async { Ok(wire.fill().await) }).await?;
+                filled.map_err(|error| from_io(&error, OPERATION, &object))?;
+                continue;
+            }
+            // What comes first is short.
+            Front::Large(_) => return Ok(None),
+            Front::Payload => {}
+        }
+        let Some((0, bytes)) = wire.payload().split_first() else {
+            return Err(client.dump_ended(OPERATION, &object));
+        };
+        let (header, body) = split(bytes, checksums)?;
+        match Event::read(&header, body)? {
+            Event::Format { .. } => return Ok(Some(header.seconds)),
+            Event::Rotate { .. } => client.incoming().advance(),
+            _ => return Ok(None),
+        }
     }
 }
 

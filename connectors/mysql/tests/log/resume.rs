@@ -101,20 +101,30 @@ async fn a_log_that_was_deleted_is_a_loud_stop() {
 #[tokio::test]
 async fn a_log_that_was_begun_anew_is_a_loud_stop() {
     for product in products() {
-        let server = server(product, &[]);
-        let rig = Rig::on(&server, TABLES, "").await;
-        let mut following = rig.follow(&["t"]).await;
-        rig.sql("INSERT INTO t VALUES (1, 'x'); FLUSH BINARY LOGS; INSERT INTO t VALUES (2, 'x')");
-        following.all(&rig).await;
-        let (reads, at) = (following.reads.clone(), following.at.clone());
-        drop(following);
-        rig.sql(match product {
-            Product::Mysql => "RESET BINARY LOGS AND GTIDS",
-            Product::Mariadb => "RESET MASTER",
-        });
-        rig.sql("INSERT INTO t VALUES (3, 'lost')");
-        let error = rig.log.open(&reads, &at).await.err().expect("it is gone");
-        assert_eq!(error.code(), &codes::LOG_LOST, "{product:?}: {error}");
+        for way in ways(product) {
+            let server = server(product, &way);
+            let rig = Rig::on(&server, TABLES, "").await;
+            let mut following = rig.follow(&["t"]).await;
+            rig.sql("INSERT INTO t VALUES (1, 'x'); FLUSH BINARY LOGS; INSERT INTO t VALUES (2, 'x')");
+            following.all(&rig).await;
+            let (reads, at) = (following.reads.clone(), following.at.clone());
+            drop(following);
+            // Files are told apart by the second in which they were begun.
+            std::thread::sleep(std::time::Duration::from_millis(1_100));
+            rig.sql(match product {
+                Product::Mysql => "RESET BINARY LOGS AND GTIDS",
+                Product::Mariadb => "RESET MASTER",
+            });
+            rig.sql("INSERT INTO t VALUES (3, 'lost')");
+            let error = rig.log.open(&reads, &at).await.err().expect("it is gone");
+            assert_eq!(error.code(), &codes::LOG_LOST, "{product:?} {way:?}: {error}");
+            // The new log comes to have what the old one had, and more.
+            for id in 4..20 {
+                rig.sql(&format!("INSERT INTO t VALUES ({id}, 'lost'); FLUSH BINARY LOGS"));
+            }
+            let error = rig.log.keep(&reads, Some(&at)).await.expect_err("it is gone");
+            assert_eq!(error.code(), &codes::LOG_LOST, "{product:?} {way:?}: {error}");
+        }
     }
 }
 
