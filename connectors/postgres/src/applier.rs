@@ -1,7 +1,11 @@
-//! Applies changes: rows go by COPY into temporary tables, and from there, by key, into the targets, all
-//! in one transaction that begins with the fence and ends with the mark.
+//! Applies changes, by key, all in one transaction that begins with the fence and ends with the mark. A few
+//! rows are sent as constants, with the transaction's beginning in one message; more go by COPY into temporary
+//! tables, and from there into the targets.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
@@ -9,7 +13,8 @@ use bytes::Bytes;
 use futures_util::SinkExt;
 use syncline_connect::{Applier, LOG_MARK, Marking, NetChanges, RunRef, Target};
 use syncline_sql::{
-    Dialect, bookkeeping, changing, delete_staged, insert_select, merge, quote_text, update_changed,
+    Dialect, bookkeeping, changing, delete_staged, insert_select, merge, on_conflict, quote_text,
+    update_changed,
 };
 use syncline_types::{Error, Result, TableSchema, codes};
 
@@ -20,6 +25,11 @@ use crate::{
     schema::{Table, describe, find},
     sink::{SinkShared, fenced, holds},
 };
+
+/// So many rows, of so many bytes as constants, are sent as one text with all that is done with them: a COPY
+/// of its own takes the server's answer three times.
+const FEW_ROWS: usize = 500;
+const FEW_BYTES: usize = 256 << 10;
 
 /// Rows are found by the key's index, one by one: the server knows nothing of what is in a temporary table,
 /// and could think of reading a whole target for it. A plan without another way looks very dear then, and to
@@ -37,12 +47,16 @@ pub(crate) struct PostgresApplier {
     tables: HashMap<u32, Arc<Table>>,
     /// Where rows wait, by the target's number and the columns that they have.
     landings: HashMap<(u32, Vec<String>), Arc<Landing>>,
+    /// The temporary tables that are there.
+    made: HashSet<String>,
 }
 
 /// A temporary table, and what is done with what lies in it.
 struct Landing {
     copy: String,
     encoder: RowEncoder,
+    /// The same, for rows that are sent as constants.
+    constants: RowEncoder,
     /// Its columns.
     columns: Vec<String>,
     name: String,
@@ -58,6 +72,7 @@ impl PostgresApplier {
             open: false,
             tables: HashMap::new(),
             landings: HashMap::new(),
+            made: HashSet::new(),
         })
     }
 
@@ -66,13 +81,21 @@ impl PostgresApplier {
             return Ok(());
         }
         let place = self.shared.config.place();
+        self.go_on("", "begin a transaction on", &place).await
+    }
+
+    /// Runs statements in the transaction, which is begun with the same message where none is open.
+    async fn go_on(&mut self, sql: &str, operation: &str, object: &str) -> Result<()> {
+        if self.open {
+            return self.client.run_long(sql, operation, object).await;
+        }
         let begin = "BEGIN ISOLATION LEVEL READ COMMITTED";
         self.open = true;
         if !self.shared.keeps_progress {
-            return self.client.run(begin, "begin a transaction on", &place).await;
+            return self.client.run_long(&format!("{begin};{sql}"), operation, object).await;
         }
-        let sql = format!("{begin}; {}", self.shared.fence(&self.run.pipeline));
-        let answers = self.client.texts(&sql, "begin a transaction on", &place).await?;
+        let sql = format!("{begin};{};{sql}", self.shared.fence(&self.run.pipeline));
+        let answers = self.client.texts_long(&sql, operation, object).await?;
         if holds(&answers, &self.run) { Ok(()) } else { Err(fenced(&self.run)) }
     }
 
@@ -91,8 +114,8 @@ impl PostgresApplier {
         Ok(table)
     }
 
-    /// Where rows with these columns wait.
-    async fn landing(&mut self, target: &Target, rows: &RecordBatch) -> Result<Arc<Landing>> {
+    /// What rows with these columns are written by.
+    async fn shape(&mut self, target: &Target, rows: &RecordBatch) -> Result<Arc<Landing>> {
         let names: Vec<String> = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
         if let Some(landing) = self.landings.get(&(target.stream, names.clone())) {
             return Ok(Arc::clone(landing));
@@ -114,17 +137,62 @@ impl PostgresApplier {
         let kept: Vec<String> = written.iter().map(|(place, _)| names[*place].clone()).collect();
         let encoder = RowEncoder::new(&TableSchema { columns, ..target.schema.clone() }, &written);
         let name = format!("pg_temp.\"_syncline_apply_{}\"", self.landings.len());
+        let copy = format!("COPY {name} ({}) FROM STDIN {}", Postgres.list(&kept), encoder.format.option());
+        let constants = encoder.as_text();
+        let landing = Arc::new(Landing { copy, encoder, constants, columns: kept, name });
+        self.landings.insert((target.stream, names), Arc::clone(&landing));
+        Ok(landing)
+    }
+
+    /// Where rows with these columns wait.
+    async fn landing(&mut self, target: &Target, rows: &RecordBatch) -> Result<Arc<Landing>> {
+        let landing = self.shape(target, rows).await?;
+        if self.made.contains(&landing.name) {
+            return Ok(landing);
+        }
         let create = format!(
             "CREATE TEMPORARY TABLE {} ON COMMIT DELETE ROWS AS SELECT {} FROM {} WITH NO DATA",
-            name.trim_start_matches("pg_temp."),
-            Postgres.list(&kept),
+            landing.name.trim_start_matches("pg_temp."),
+            Postgres.list(&landing.columns),
             self.shared.quoted(&target.name)
         );
         self.client.run(&create, "prepare to apply changes to table", &target.name.to_string()).await?;
-        let copy = format!("COPY {name} ({}) FROM STDIN {}", Postgres.list(&kept), encoder.format.option());
-        let landing = Arc::new(Landing { copy, encoder, columns: kept, name });
-        self.landings.insert((target.stream, names), Arc::clone(&landing));
+        self.made.insert(landing.name.clone());
         Ok(landing)
+    }
+
+    /// What a few changes come to, as statements; `None` where there are more, or some of them set only a part
+    /// of a row.
+    async fn statements(&mut self, target: &Target, changes: &NetChanges) -> Result<Option<String>> {
+        let (deletes, rows) = (&changes.deletes, &changes.rows);
+        let few = deletes.num_rows() + rows.num_rows() <= FEW_ROWS && changes.updates.is_empty();
+        if !few || target.key.is_empty() {
+            return Ok(None);
+        }
+        let table = self.shared.quoted(&target.name);
+        let mut sql = String::new();
+        if changes.emptied {
+            sql.push_str(&format!("DELETE FROM {table};"));
+        }
+        if deletes.num_rows() > 0 {
+            let shape = self.shape(target, deletes).await?;
+            sql.push_str(&format!("DELETE FROM {table} WHERE ({}) IN (", Postgres.list(&shape.columns)));
+            if !constants(&shape, deletes, &mut sql)? {
+                return Ok(None);
+            }
+            sql.push_str(");");
+        }
+        if rows.num_rows() > 0 {
+            let shape = self.shape(target, rows).await?;
+            let list = Postgres.list(&shape.columns);
+            sql.push_str(&format!("INSERT INTO {table} AS t ({list}){} VALUES ", Postgres.overriding()));
+            if !constants(&shape, rows, &mut sql)? {
+                return Ok(None);
+            }
+            let changing = changing(&shape.columns, &target.key, |_| false);
+            sql.push_str(&on_conflict(&Postgres, &target.key, &changing, |_, _, _| None));
+        }
+        Ok(Some(sql))
     }
 
     /// Rows into their temporary table, which is empty.
@@ -198,9 +266,25 @@ impl PostgresApplier {
     }
 }
 
+/// Appends rows as constants; false when they are too many.
+fn constants(shape: &Landing, rows: &RecordBatch, sql: &mut String) -> Result<bool> {
+    // A value that its column cannot hold is told with its row, which the server would not.
+    let mut rejects = vec![];
+    let mut encoding = shape.encoder.open(rows)?;
+    while encoding.pieces(&mut rejects).is_some() {}
+    match rejects.into_iter().next() {
+        Some(reject) => Err(reject.error.at_row(reject.row)),
+        None => shape.constants.constants(rows, FEW_BYTES, sql),
+    }
+}
+
 #[async_trait]
 impl Applier for PostgresApplier {
     async fn apply(&mut self, target: &Arc<Target>, changes: &NetChanges) -> Result<u64> {
+        if let Some(sql) = self.statements(target, changes).await? {
+            self.go_on(&sql, "apply changes to table", &target.name.to_string()).await?;
+            return Ok(0);
+        }
         self.begin().await?;
         if changes.emptied {
             let sql = format!("DELETE FROM {}", self.shared.quoted(&target.name));
@@ -237,7 +321,7 @@ impl Applier for PostgresApplier {
             self.client.run("ROLLBACK", "take changes back from", &self.shared.config.place()).await?;
             self.open = false;
             // What was made in the transaction went with it.
-            self.landings.clear();
+            self.made.clear();
         }
         Ok(())
     }

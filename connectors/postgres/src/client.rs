@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use syncline_connect::{Context, Finding, Report};
 use syncline_net::{Socket, Tls, client_config};
 use syncline_types::{Error, Result, codes};
-use tokio::sync::oneshot;
+use tokio::sync::{OnceCell, oneshot};
 use tokio_postgres::{
     NoTls, SimpleQueryMessage,
     config::SslMode,
@@ -48,6 +48,8 @@ const VERSION_MIN: u32 = 140_000;
 /// A connection that the engine's context drives, unless somebody has taken its driver.
 pub(crate) struct Client {
     pub(crate) inner: tokio_postgres::Client,
+    /// The number of the session at the server, once it was asked for.
+    pid: OnceCell<String>,
     driving: Driving,
     /// Where rows of a COPY can be taken from.
     pub(crate) tap: Tap,
@@ -59,7 +61,14 @@ pub(crate) struct Client {
 pub(crate) async fn connect(config: &Arc<PostgresConfig>, cx: &Context) -> Result<Client> {
     let place = config.place();
     let (inner, driver, tap) = in_time(config, open(config, cx)).await?;
-    let client = Client { inner, driving: driver.start(cx), tap, config: Arc::clone(config), cx: cx.clone() };
+    let client = Client {
+        inner,
+        pid: OnceCell::new(),
+        driving: driver.start(cx),
+        tap,
+        config: Arc::clone(config),
+        cx: cx.clone(),
+    };
     client.run(SETTINGS, "set up a session on", &place).await?;
     Ok(client)
 }
@@ -240,12 +249,14 @@ impl Client {
         object: &str,
         work: impl Future<Output = std::result::Result<T, tokio_postgres::Error>>,
     ) -> Result<T> {
-        let pid = self.text("SELECT pg_backend_pid()", operation, object).await?.unwrap_or_default();
+        let ask = self.text("SELECT pg_backend_pid()", operation, object);
+        let pid =
+            self.pid.get_or_try_init(|| async { Ok::<_, Error>(ask.await?.unwrap_or_default()) }).await?;
         tokio::pin!(work);
         loop {
             tokio::select! {
                 done = &mut work => return done.map_err(|error| translate(&error, operation, object)),
-                () = tokio::time::sleep(LOOK_EVERY) => self.look(&pid, operation, object).await?,
+                () = tokio::time::sleep(LOOK_EVERY) => self.look(pid, operation, object).await?,
             }
         }
     }

@@ -3,6 +3,8 @@
 //! A row that the target's column cannot hold is left out and told; the rows before and after it
 //! are whole.
 
+mod constants;
+
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use bytes::Bytes;
 use syncline_connect::Reject;

@@ -13,8 +13,8 @@ mod way;
 pub use dialect::{Dialect, quote_double, quote_text};
 pub use fit::{Fit, Reconciled, fit, reconcile};
 pub use publish::{
-    changing, count_changed, delete_staged, delete_vanished, insert_missing, insert_select, merge, same_key,
-    update_changed,
+    changing, count_changed, delete_staged, delete_vanished, insert_missing, insert_select, merge,
+    on_conflict, same_key, update_changed,
 };
 pub use range::{cut_condition, key_range_condition, key_tuple, order_by, predicate_condition};
 pub use way::{Way, key_problem};

@@ -31,20 +31,31 @@ pub fn merge<D: Dialect>(
 ) -> String {
     let list = dialect.list(columns);
     // `WHERE true` keeps SQLite from reading ON as a join's.
-    let insert = format!(
-        "INSERT INTO {target} AS t ({list}){} SELECT {list} FROM {stage} AS s WHERE true ON CONFLICT ({}) DO ",
+    format!(
+        "INSERT INTO {target} AS t ({list}){} SELECT {list} FROM {stage} AS s WHERE true{}",
         dialect.overriding(),
-        dialect.list(key)
-    );
+        on_conflict(dialect, key, changing, distinct)
+    )
+}
+
+/// What an insert into a target `t` does where a row has the key: its end. `changing` and `distinct` as for
+/// [`merge`].
+pub fn on_conflict<D: Dialect>(
+    dialect: &D,
+    key: &[String],
+    changing: &[String],
+    distinct: impl Fn(&str, &str, &str) -> Option<String>,
+) -> String {
+    let conflict = format!(" ON CONFLICT ({}) DO ", dialect.list(key));
     if changing.is_empty() {
-        return insert + "NOTHING";
+        return conflict + "NOTHING";
     }
     let set: Vec<String> =
         changing.iter().map(|column| format!("{0} = excluded.{0}", dialect.quote(column))).collect();
     let differs: Option<Vec<String>> =
         changing.iter().map(|column| distinct(column, "t", "excluded")).collect();
     let condition = differs.map_or(String::new(), |parts| format!(" WHERE {}", parts.join(" OR ")));
-    format!("{insert}UPDATE SET {}{condition}", set.join(", "))
+    format!("{conflict}UPDATE SET {}{condition}", set.join(", "))
 }
 
 /// Deletes the rows whose key is not in staging.
