@@ -8,7 +8,7 @@ use std::{
 
 use syncline_testkit::seed::Seed;
 
-use super::kill::{ACCOUNTS, MOVE, Over};
+use super::kill::{ACCOUNTS, FOLLOWED, MOVE, Over};
 use crate::{desk::number, ends::Ends};
 
 /// Those that keep their mark in the transaction of the rows.
@@ -150,7 +150,8 @@ fn kill_over_and_over(ends: &Ends, seed: &Seed) {
         let life = ends.desk.syncline(&command(ends, &options)).start();
         let until = Instant::now() + Duration::from_millis(200 + random.below(2_000));
         while Instant::now() < until && life.is_running() {
-            is_there = is_there || ends.to.has("accounts") && ends.to.has("moves");
+            // A copy that was gone on with is of several moments until the first changes are committed.
+            is_there = is_there || ends.to.has("_syncline_mark") && ends.to.sql(FOLLOWED) == "1";
             if is_there {
                 looks_whole(ends);
                 looks += 1;
