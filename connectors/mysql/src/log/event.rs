@@ -1,6 +1,6 @@
 //! Events: a header of 19 bytes, what the type has, and a checksum where the log has them.
 
-use syncline_types::{Error, Result, codes};
+use syncline_types::{Error, Result, codes, fingerprint::hash_text};
 
 use super::{
     fields::{Broken, Fields},
@@ -65,6 +65,7 @@ pub(super) enum Event<'a> {
     /// The transaction waits for its second phase, unless it has only one.
     Prepare {
         one_phase: bool,
+        transaction: u64,
     },
     Table(&'a [u8]),
     Rows(Rows<'a>),
@@ -232,7 +233,7 @@ impl<'a> Event<'a> {
             // The file's number, and where its name stands in the statement.
             kind::EXECUTE_LOAD => Event::LoadQuery(query(fields, 13, false)?),
             kind::XID => Event::Commit,
-            kind::XA_PREPARE => Event::Prepare { one_phase: fields.u8()? != 0 },
+            kind::XA_PREPARE => prepare(fields)?,
             kind::TABLE_MAP => Event::Table(body),
             kind::WRITE_V1 => rows(Insert, false, false),
             kind::UPDATE_V1 => rows(Update, false, false),
@@ -322,6 +323,27 @@ fn query(mut fields: Fields<'_>, more: usize, compressed: bool) -> Result<Query<
     let database = fields.take(usize::from(database_bytes))?;
     fields.take(1)?;
     Ok(Query { database, text: fields.0, compressed })
+}
+
+/// A transaction's name has two parts and a number.
+fn prepare(mut fields: Fields<'_>) -> Result<Event<'_>, Broken> {
+    let one_phase = fields.u8()? != 0;
+    let form = i32::from_le_bytes(fields.array()?);
+    let mut length = || usize::try_from(fields.u32()?).map_err(|_| Broken);
+    let (first, second) = (length()?, length()?);
+    let mut hex = |count: usize| {
+        let digits = fields.take(count)?.iter().map(|byte| format!("{byte:02x}"));
+        Ok::<String, Broken>(digits.collect())
+    };
+    let name = format!("X'{}',X'{}',{form}", hex(first)?, hex(second)?);
+    Ok(Event::Prepare { one_phase, transaction: transaction_of(&name) })
+}
+
+/// The number that stands for a transaction's name, as statements write it.
+pub(super) fn transaction_of(name: &str) -> u64 {
+    let plain: String = name.chars().filter(|c| !c.is_whitespace()).collect();
+    let hash = hash_text(&plain.to_ascii_lowercase());
+    u64::try_from(hash & u128::from(u64::MAX)).unwrap_or(0)
 }
 
 /// Fields behind their number and length.

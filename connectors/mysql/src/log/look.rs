@@ -1,6 +1,6 @@
 //! Looks into logs of any bytes, as a reader would. Built for tests and fuzzing only.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use syncline_connect::{Read, SplitOrder, Stream};
 use syncline_types::{Column, StreamName, TableSchema};
@@ -27,8 +27,8 @@ pub(crate) fn look_into(columns: Vec<Column>, bytes: &[u8]) -> usize {
     let readings = read.logged_schema().columns.iter().map(reading).collect::<Option<_>>();
     let shape = Shape::new(&read, readings.expect("the types are known")).expect("the key is read");
     let names = Names::new(std::iter::once(&read), false);
-    let place =
-        Place { server: "s".into(), file: "bin.000001".into(), position: 4, begun: None, gtids: None };
+    let (server, file, prepared) = ("s".into(), "bin.000001".into(), BTreeSet::new());
+    let place = Place { server, file, position: 4, begun: None, prepared, gtids: None };
     let mut intake = Intake::new(vec![shape], names, place.clone(), place, false);
     let (mut rest, mut rows) = (bytes, 0);
     while let Ok(header) = Header::read(rest) {

@@ -3,7 +3,7 @@
 //! Places of one server are compared by file and position. After a fail-over another server answers,
 //! whose files are others: then the transactions' ids tell, where both servers have them.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use syncline_types::{Error, Position, Result, codes};
@@ -21,6 +21,9 @@ pub(super) struct Place {
     /// When the file was begun, in seconds since 1970, where that is known: a log that was begun anew has
     /// files of the same names.
     pub(super) begun: Option<u32>,
+    /// Transactions that are prepared before it and have changed nothing that is followed, each as a number
+    /// that stands for its name.
+    pub(super) prepared: BTreeSet<u64>,
     /// What lies before it; `None` where the server gives its transactions no ids, or such as are not
     /// understood.
     pub(super) gtids: Option<GtidSet>,
@@ -35,6 +38,8 @@ struct Saved {
     position: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     begun: Option<u32>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    prepared: BTreeSet<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     gtids: Option<String>,
 }
@@ -47,8 +52,8 @@ impl Place {
                 Some(text) => Some(GtidSet::parse(&text, family)?),
                 None => None,
             };
-            let Saved { server, file, position, begun, .. } = saved;
-            Some(Place { server, file, position, begun, gtids })
+            let Saved { server, file, position, begun, prepared, .. } = saved;
+            Some(Place { server, file, position, begun, prepared, gtids })
         });
         place.filter(|place| number(&place.file).is_some()).ok_or_else(|| {
             Error::new(&codes::BAD_BYTES, "read a place in", "the binary log")
@@ -62,6 +67,7 @@ impl Place {
             file: self.file.clone(),
             position: self.position,
             begun: self.begun,
+            prepared: self.prepared.clone(),
             gtids: self.gtids.as_ref().map(GtidSet::to_string),
         };
         Position(serde_json::to_string(&saved).expect("texts and numbers serialise"))
@@ -110,7 +116,8 @@ mod tests {
 
     fn place(server: &str, file: &str, position: u64, gtids: Option<&str>) -> Place {
         let gtids = gtids.map(|text| GtidSet::parse(text, Family::Mariadb).unwrap());
-        Place { server: server.into(), file: file.into(), position, begun: Some(9), gtids }
+        let prepared = BTreeSet::from([position]);
+        Place { server: server.into(), file: file.into(), position, begun: Some(9), prepared, gtids }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What the server is asked of its log.
 
+use std::collections::BTreeSet;
+
 use syncline_types::{Error, Result, codes};
 
 use super::{
@@ -46,7 +48,7 @@ pub(super) async fn head(client: &mut Client) -> Result<Place> {
         true => text(4).and_then(|set| GtidSet::parse(&set, client.server.family)),
         false => None,
     };
-    Ok(Place { server, file, position, begun: None, gtids })
+    Ok(Place { server, file, position, begun: None, prepared: BTreeSet::new(), gtids })
 }
 
 pub(super) fn is_off(place: &str) -> Error {
@@ -128,7 +130,7 @@ async fn seen_by_snapshot(client: &mut Client) -> Result<Place> {
     let position = value("binlog_snapshot_position").and_then(|text| text.parse().ok());
     let (Some(file), Some(position)) = (file, position) else { return Err(is_off(&place)) };
     let gtids = state_at(client, &file, position).await?;
-    Ok(Place { server, file, position, begun: None, gtids })
+    Ok(Place { server, file, position, begun: None, prepared: BTreeSet::new(), gtids })
 }
 
 /// Whether the server still has what comes after a place.

@@ -25,12 +25,16 @@ pub(super) enum Statement {
     Rollback,
     /// A part of it is taken back.
     RollbackTo,
-    /// A transaction that was prepared before is through.
-    CommitPrepared,
+    /// A transaction that was prepared before is through, or taken back: its name.
+    CommitPrepared(String),
+    RollbackPrepared(String),
     /// All rows go.
     Truncate(Named),
     /// The columns may be others, and the rows stay.
-    Alter { table: Named, lost: bool },
+    Alter {
+        table: Named,
+        lost: bool,
+    },
     /// The tables are others than before, or have lost rows of which the log does not tell.
     Replaced(Vec<Named>),
     /// All tables of a database go.
@@ -52,7 +56,18 @@ pub(super) fn statement(text: &[u8]) -> Statement {
             rest.step();
         }
     }
-    rest.statement()
+    match rest.statement() {
+        // The name is not one of words.
+        Statement::CommitPrepared(_) => Statement::CommitPrepared(behind(&text, "commit")),
+        Statement::RollbackPrepared(_) => Statement::RollbackPrepared(behind(&text, "rollback")),
+        statement => statement,
+    }
+}
+
+/// What follows a word.
+fn behind(text: &str, word: &str) -> String {
+    let at = text.to_ascii_lowercase().find(word).map_or(text.len(), |at| at + word.len());
+    text.get(at..).unwrap_or_default().trim().to_owned()
 }
 
 /// What a part of an ALTER does to columns; what does more comes later.
@@ -155,7 +170,8 @@ impl<'a> Rest<'a> {
                 if self.is("to") { Statement::RollbackTo } else { Statement::Rollback }
             }
             "xa" if self.is("start") || self.is("begin") => Statement::Begin,
-            "xa" if self.is("commit") => Statement::CommitPrepared,
+            "xa" if self.is("commit") => Statement::CommitPrepared(String::new()),
+            "xa" if self.is("rollback") => Statement::RollbackPrepared(String::new()),
             "truncate" => {
                 self.skip("table");
                 self.name().map_or(Statement::Aside, Statement::Truncate)
@@ -308,7 +324,8 @@ mod tests {
             ("BEGIN", Statement::Begin),
             ("XA START X'01',X'',1", Statement::Begin),
             ("XA END X'01'", Aside),
-            ("XA COMMIT X'01'", Statement::CommitPrepared),
+            ("XA COMMIT X'01',X'',1", Statement::CommitPrepared("X'01',X'',1".into())),
+            ("XA ROLLBACK X'01',X'',1", Statement::RollbackPrepared("X'01',X'',1".into())),
             ("COMMIT", Statement::Commit),
             ("ROLLBACK /* added by replication thread */", Statement::Rollback),
             ("ROLLBACK WORK TO `s`", Statement::RollbackTo),

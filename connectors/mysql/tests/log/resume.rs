@@ -54,7 +54,8 @@ async fn from_every_position_the_rest_is_told_once() {
 #[tokio::test]
 async fn a_quiet_table_does_not_hold_the_place() {
     for product in products() {
-        let rig = Rig::new(product, TABLES).await;
+        let server = server(product, &[]);
+        let rig = Rig::on(&server, TABLES, "").await;
         let mut following = rig.follow(&["t"]).await;
         let began = following.at.clone();
         rig.sql("INSERT INTO other VALUES (1); INSERT INTO other VALUES (2)");

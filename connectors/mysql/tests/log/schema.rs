@@ -165,7 +165,9 @@ async fn a_partition_that_goes_stops_the_reading() {
 #[tokio::test]
 async fn transactions_of_two_phases() {
     for product in products() {
-        let rig = Rig::new(product, TABLES).await;
+        // What is prepared concerns everybody who follows the server.
+        let server = server(product, &[]);
+        let rig = Rig::on(&server, TABLES, "").await;
         let mut following = rig.follow(&["t"]).await;
         rig.sql(
             "XA START 'a'; INSERT INTO t VALUES (2, 'one phase'); XA END 'a'; XA COMMIT 'a' ONE PHASE;
@@ -179,5 +181,45 @@ async fn transactions_of_two_phases() {
         let error = following.next().await.expect_err("it is not known when it is committed");
         assert_eq!(error.code(), &codes::UNSUPPORTED, "{product:?}: {error}");
         assert!(error.to_string().contains("XA PREPARE"), "{error}");
+    }
+}
+
+/// What is prepared on one side of a place and committed on the other.
+#[tokio::test]
+async fn transactions_that_are_prepared_before_the_place() {
+    for product in products() {
+        // What is prepared concerns everybody who follows the server.
+        let server = server(product, &[]);
+        let rig = Rig::on(&server, TABLES, "").await;
+        let name = |part: &str| format!("'{} {part}'", rig.database.name());
+        let prepare = |table: &str, id: u32, part: &str| {
+            let name = name(part);
+            rig.sql(&format!(
+                "XA START {name}; INSERT INTO {table} VALUES ({id}, 'x'); XA END {name}; XA PREPARE {name}"
+            ));
+        };
+        // One that changes nothing that is followed is known from then on, whoever reads on.
+        let mut following = rig.follow(&["t"]).await;
+        prepare("other", 2, "known");
+        prepare("other", 3, "undone");
+        following.all(&rig).await;
+        let mut following = rig.open(following.reads, following.at).await;
+        rig.sql(&format!(
+            "XA COMMIT {}; XA ROLLBACK {}; INSERT INTO t VALUES (2, 'two')",
+            name("known"),
+            name("undone")
+        ));
+        assert_eq!(following.all(&rig).await.lines, ["t + 2|two"], "{product:?}");
+        assert!(!following.at.0.contains("prepared"), "{:?}", following.at);
+        // Of one that was prepared before nobody knows what it has changed.
+        prepare("t", 3, "before");
+        let mut following = rig.follow(&["t"]).await;
+        rig.sql(&format!("XA COMMIT {}", name("before")));
+        let error = loop {
+            if let Err(error) = following.next().await {
+                break error;
+            }
+        };
+        assert_eq!(error.code(), &codes::LOG_INCOMPLETE, "{product:?}: {error}");
     }
 }

@@ -4,7 +4,7 @@ use syncline_types::{Error, Result, codes};
 
 use super::{Intake, Transaction, misplaced};
 use crate::log::{
-    event::{Begin, Header, Query},
+    event::{Begin, Header, Query, transaction_of},
     gather::Gathered,
     names::Names,
     statement::{Named, Statement, statement},
@@ -46,7 +46,11 @@ impl Intake {
             Statement::Commit => return self.commit(header),
             Statement::Rollback => return self.roll_back(),
             Statement::RollbackTo if self.changed() => return Err(taken_back()),
-            Statement::CommitPrepared => return self.commit(header),
+            Statement::CommitPrepared(name) => return self.commit_prepared(header, name),
+            Statement::RollbackPrepared(name) => {
+                self.reached.prepared.remove(&transaction_of(name));
+                return self.commit(header);
+            }
             _ => {}
         }
         if !self.transaction.is_some_and(|transaction| transaction.is_known) {
@@ -145,11 +149,23 @@ impl Intake {
         Ok(())
     }
 
-    pub(super) fn prepare(&mut self, header: &Header) -> Result<()> {
+    pub(super) fn prepare(&mut self, header: &Header, transaction: u64) -> Result<()> {
         if self.changed() {
             return Err(Error::new(&codes::UNSUPPORTED, "follow", "a transaction of two phases")
                 .because("the log tells its rows when it is prepared (XA PREPARE), and not when it is committed")
                 .hint("Commit what changes followed tables in one phase, and copy the streams again with --restart"));
+        }
+        self.reached.prepared.insert(transaction);
+        self.commit(header)
+    }
+
+    /// What was prepared before the place may have changed anything.
+    fn commit_prepared(&mut self, header: &Header, name: &str) -> Result<()> {
+        let is_known = self.transaction.is_some_and(|transaction| transaction.is_known);
+        if !self.reached.prepared.remove(&transaction_of(name)) && !is_known {
+            return Err(Error::new(&codes::LOG_INCOMPLETE, "follow", "a transaction of two phases")
+                .because("it was prepared (XA PREPARE) before the pipeline's place in the log, and committed behind it: its rows are not told again")
+                .hint("Copy the streams again with --restart"));
         }
         self.commit(header)
     }
