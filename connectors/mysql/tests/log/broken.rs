@@ -3,10 +3,7 @@
 use std::time::{Duration, Instant};
 
 use syncline_connect::{Context, LogReader, Logged, Memory};
-use syncline_testkit::{
-    faults::{Flow, Proxy},
-    servers::mysql,
-};
+use syncline_testkit::faults::{Flow, Proxy};
 use syncline_types::{Result, Retry, codes};
 
 use crate::rig::{Following, Rig, Told, numbers, products, server, source};
@@ -30,8 +27,10 @@ async fn to_the_end(rig: &Rig, following: &mut Following, told: &mut Told) -> Re
 #[tokio::test]
 async fn a_broken_connection_may_be_tried_again() {
     for product in products() {
-        let rig = Rig::new(product, TABLE).await;
-        let proxy = Proxy::start(("127.0.0.1", mysql::shared(product).port()));
+        // All who read its log are ended on the way.
+        let server = server(product, &[]);
+        let rig = Rig::on(&server, TABLE, "").await;
+        let proxy = Proxy::start(("127.0.0.1", server.port()));
         let cx = Context::new(Memory::new(64 << 20), Duration::from_secs(3));
         let through = source(proxy.addr().port(), rig.database.name(), r#", "connect_timeout": 3"#, cx).await;
         let log = through.expect("the server can be read").log("through").await.expect("it has a log");
