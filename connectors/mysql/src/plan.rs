@@ -1,6 +1,7 @@
 //! What the sink would do to a target, and what stands in the way. Changes nothing.
 
 mod check;
+mod evolve;
 mod seen;
 pub(crate) mod shape;
 mod steps;
@@ -11,6 +12,7 @@ use syncline_types::{Error, Result};
 
 pub(crate) use self::{
     check::needs_decision,
+    evolve::evolve,
     seen::{Seen, see},
     shape::Shape,
     steps::{NUMBER, Step},

@@ -15,8 +15,8 @@ use std::{
 
 use async_trait::async_trait;
 use syncline_connect::{
-    Action, Applier, Context, Delivery, Finding, Lanes, Marking, Published, RunRef, Sink, Target, TargetPlan,
-    TargetProgress, Writer,
+    Action, Applier, ColumnChange, Context, Delivery, Evolution, Finding, Lanes, Marking, Published, RunRef,
+    Sink, Target, TargetPlan, TargetProgress, Writer,
 };
 use syncline_sql::bookkeeping as names;
 use syncline_types::{Error, Result, StreamName, codes};
@@ -32,7 +32,7 @@ use crate::{
     config::MysqlConfig,
     dialect::text_constant,
     plan::table::{database, is_table, made_comment},
-    plan::{NUMBER, Step, plan, see},
+    plan::{NUMBER, Step, evolve, plan, see},
     publish,
     writer::MysqlWriter,
 };
@@ -239,6 +239,9 @@ impl Sink for MysqlSink {
         match step {
             Step::Create(sql) => self.create(&mut client, &mut fence, run, target, &sql).await?,
             Step::AddColumn { column, sql } => add_column(&mut client, target, &column, &sql).await?,
+            Step::Alter(sql) => {
+                client.run_long(&sql, "change the columns of", &target.name.to_string()).await?;
+            }
             Step::Stage(statements) => {
                 // What has taken the table's name waits for nothing but to be said so.
                 if !(goes_on && publish::took_the_name(&mut client, &self.shared, run, target).await?) {
@@ -282,6 +285,10 @@ impl Sink for MysqlSink {
             _ => None,
         };
         Ok(Some(rows.into_iter().filter_map(pair).collect()))
+    }
+
+    async fn evolve(&self, target: &Arc<Target>, changes: &[ColumnChange]) -> Result<Evolution> {
+        evolve(&mut self.control().await?.client, target, changes).await
     }
 
     async fn finish(&self, run: &RunRef, target: &Arc<Target>, marking: Marking<'_>) -> Result<Published> {

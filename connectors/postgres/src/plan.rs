@@ -2,6 +2,7 @@
 
 mod check;
 mod default;
+mod evolve;
 mod seen;
 mod steps;
 
@@ -11,7 +12,10 @@ use syncline_connect::{Existing, Finding, Target, TargetPlan, Task};
 use syncline_sql::quote_text;
 use syncline_types::{Column, Error, Result};
 
-pub(crate) use self::seen::{Seen, qualified_made, see};
+pub(crate) use self::{
+    evolve::evolve,
+    seen::{Seen, qualified_made, see},
+};
 use crate::{client::Client, dialect::NAME, types::column_type};
 
 /// The types of a stream's columns here, with what is special about each.

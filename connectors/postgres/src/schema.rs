@@ -188,7 +188,8 @@ fn columns_sql(oids: &str) -> String {
                 t.typtype = 'e', base.oid IS NOT NULL,
                 (SELECT string_agg(e.enumlabel, E'\\x01' ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid),
                 pg_get_serial_sequence(a.attrelid::regclass::text, a.attname) IS NOT NULL,
-                (SELECT collname FROM pg_collation WHERE oid = a.attcollation AND collname <> 'default')
+                (SELECT collname FROM pg_collation WHERE oid = a.attcollation AND collname <> 'default'),
+                a.attnum
          FROM pg_attribute a
          LEFT JOIN (SELECT c.* FROM chain c JOIN pg_type b ON b.oid = c.oid WHERE b.typtype <> 'd') base
                 ON base.id = a.atttypid
@@ -258,7 +259,7 @@ fn read_column(row: Vec<Option<String>>) -> Option<(u32, PgColumn)> {
     let (base, modifier, required) = (next()?, next()?, next()? == "t");
     let (generated, identity, default) = (next().unwrap_or_default(), next().unwrap_or_default(), next());
     let (is_enum, is_domain, labels) = (next()? == "t", next()? == "t", next());
-    let (owns_sequence, collation) = (next()? == "t", next());
+    let (owns_sequence, collation, id) = (next()? == "t", next(), next()?.parse().ok());
     let pg_type = PgType { oid: base.parse().ok()?, modifier: modifier.parse().ok()?, is_enum };
     let identity = identity.chars().next();
     let serial = owns_sequence && identity.is_none();
@@ -272,6 +273,7 @@ fn read_column(row: Vec<Option<String>>) -> Option<(u32, PgColumn)> {
         identity: identity.is_some() || serial,
         labels: labels.map(|labels| labels.split('\u{1}').map(str::to_owned).collect()),
         collation,
+        id,
     };
     Some((
         table.parse().ok()?,

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use syncline_connect::{
-    Action, Applier, Context, Delivery, Finding, Lanes, Marking, Published, RunRef, Sink, Target, TargetPlan,
-    TargetProgress, Writer,
+    Action, Applier, ColumnChange, Context, Delivery, Evolution, Finding, Lanes, Marking, Published, RunRef,
+    Sink, Target, TargetPlan, TargetProgress, Writer,
 };
 use syncline_sql::{
     Dialect,
@@ -21,7 +21,7 @@ use crate::{
     client::{Client, connect},
     config::PostgresConfig,
     dialect::{Postgres, qualified},
-    plan::{plan, qualified_made},
+    plan::{evolve, plan, qualified_made},
     publish,
     writer::PostgresWriter,
 };
@@ -331,6 +331,10 @@ impl Sink for PostgresSink {
             _ => None,
         };
         Ok(Some(rows.into_iter().filter_map(pair).collect()))
+    }
+
+    async fn evolve(&self, target: &Arc<Target>, changes: &[ColumnChange]) -> Result<Evolution> {
+        evolve(&self.control().await?.client, target, changes).await
     }
 
     async fn finish(&self, run: &RunRef, target: &Arc<Target>, marking: Marking<'_>) -> Result<Published> {

@@ -1,6 +1,7 @@
 //! What the sink would do to a target, and what stands in the way. Changes nothing.
 
 mod check;
+mod evolve;
 pub(crate) mod shape;
 
 use rusqlite::Connection;
@@ -19,6 +20,7 @@ use crate::{
 };
 
 pub(crate) use check::{in_use, needs_decision};
+pub(crate) use evolve::evolve;
 
 /// What is there, as far as a target is concerned.
 #[derive(Default)]
@@ -60,6 +62,8 @@ pub(crate) enum Step {
     Create,
     /// Add a column to the target.
     AddColumn(String),
+    /// Change the target's columns in another way.
+    Alter(String),
     /// Create staging.
     Stage,
 }

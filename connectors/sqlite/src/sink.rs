@@ -15,8 +15,8 @@ use std::{
 
 use async_trait::async_trait;
 use syncline_connect::{
-    Action, Applier, Context, Delivery, Finding, Lanes, Marking, Published, RunRef, Sink, Target, TargetPlan,
-    TargetProgress, Writer,
+    Action, Applier, ColumnChange, Context, Delivery, Evolution, Finding, Lanes, Marking, Published, RunRef,
+    Sink, Target, TargetPlan, TargetProgress, Writer,
 };
 use syncline_sql::bookkeeping;
 use syncline_types::{Error, Result, codes};
@@ -26,7 +26,7 @@ use crate::{
     client::Database,
     dialect::{MAIN, qualified},
     error::Explain,
-    plan::{Step, plan},
+    plan::{Step, evolve, plan},
     publish,
     writer::SqliteWriter,
 };
@@ -238,6 +238,14 @@ impl Sink for SqliteSink {
         self.look("read the marks", move |connection, _| match connection {
             Some(connection) => checkpoint::marks(connection, &pipeline).map(Some),
             None => Ok(Some(BTreeMap::new())),
+        })
+        .await
+    }
+
+    async fn evolve(&self, target: &Arc<Target>, changes: &[ColumnChange]) -> Result<Evolution> {
+        let (target, changes) = (Arc::clone(target), changes.to_vec());
+        self.look("look at the columns of a table", move |connection, database| {
+            evolve(connection, database, &target, &changes)
         })
         .await
     }

@@ -13,7 +13,7 @@ use syncline_types::{Error, Result, codes};
 use crate::{
     connection::Connection,
     file::{Draft, End},
-    model::{Deletes, OnError, Pipeline, StreamChoice, Sync},
+    model::{Deletes, OnError, OverBudget, Pipeline, SchemaChanges, StreamChoice, Sync},
     place::Place,
     problem::Problem,
     secret::Secrets,
@@ -64,6 +64,14 @@ pub struct CopyArgs {
     pub on_error: Option<OnError>,
     /// Whether an empty source may replace a target that has rows.
     pub allow_empty: bool,
+    /// What happens when a stream's columns change at the source while it is followed.
+    pub schema_changes: Option<SchemaChanges>,
+    /// After how long without progress a pipeline that follows says so, such as `90s`.
+    pub stall_after: Option<String>,
+    /// How much of its log the source may keep, such as `20GB`.
+    pub log_budget: Option<String>,
+    /// What happens when it has to keep more.
+    pub over_budget: Option<OverBudget>,
     /// The pipeline's id, in place of one made from the rest.
     pub name: Option<String>,
     /// How an overwrite is published.
@@ -110,6 +118,10 @@ impl CopyArgs {
             bytes_per_second: self.limit_bytes.as_deref(),
             on_error: self.on_error,
             allow_empty: self.allow_empty,
+            schema_changes: self.schema_changes,
+            stall_after: self.stall_after.as_deref(),
+            log_budget: self.log_budget.as_deref(),
+            over_budget: self.over_budget,
         }
     }
 

@@ -190,6 +190,7 @@ impl Draft {
             limits,
             on_error,
             allow_empty,
+            follow,
         } = self.settings;
         Ok(Pipeline {
             id: self.id.clone(),
@@ -207,6 +208,7 @@ impl Draft {
             limits,
             on_error,
             allow_empty,
+            follow,
             mask_key,
         })
     }
@@ -295,6 +297,10 @@ fn draft(
         bytes_per_second: limits.bytes_per_second.as_deref(),
         on_error: spec.on_error,
         allow_empty: spec.allow_empty.unwrap_or_default(),
+        schema_changes: spec.schema_changes,
+        stall_after: spec.stall_after.as_deref(),
+        log_budget: spec.log_budget.as_deref(),
+        over_budget: spec.over_budget,
     };
     let from = end(&spec.from, connections, &place.key("from"))?;
     let to = end(&spec.to, connections, &place.key("to"))?;

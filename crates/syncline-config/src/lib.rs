@@ -24,7 +24,9 @@ mod url;
 
 pub use copy::CopyArgs;
 pub use file::File;
-pub use model::{Deletes, Limits, OnError, Pipeline, StreamChoice, Sync};
+pub use model::{
+    Deletes, Following, Limits, OnError, OverBudget, Pipeline, SchemaChanges, StreamChoice, Sync,
+};
 pub use schema::json_schema;
 pub use secret::{ProcessSecrets, Secrets};
 pub use settings::NAME_CHARS_MAX;

@@ -43,8 +43,63 @@ pub struct Pipeline {
     pub on_error: OnError,
     /// Whether an empty source may replace a target that has rows.
     pub allow_empty: bool,
+    /// How changes are followed; as it is by default where they are not.
+    pub follow: Following,
     /// The key of `hash` masks; `None` too where no step masks anything.
     pub mask_key: Option<SecretString>,
+}
+
+/// How a pipeline follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Following {
+    /// What happens when a stream's columns change at the source.
+    pub schema_changes: SchemaChanges,
+    /// After how long without progress it says so.
+    pub stall_seconds: u64,
+    /// How much the source may keep of its log for the pipeline.
+    pub log_budget_bytes: Option<u64>,
+    /// What happens when it has to keep more.
+    pub over_budget: OverBudget,
+}
+
+/// How long a pipeline may make no progress before it says so, where nothing else is said.
+pub(crate) const STALL_SECONDS: u64 = 60;
+
+impl Default for Following {
+    fn default() -> Self {
+        Following {
+            schema_changes: SchemaChanges::default(),
+            stall_seconds: STALL_SECONDS,
+            log_budget_bytes: None,
+            over_budget: OverBudget::default(),
+        }
+    }
+}
+
+/// What happens when a stream's columns change at the source while it is followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SchemaChanges {
+    /// The target's columns are changed in the same way: added, dropped, renamed, altered. New tables that
+    /// match a pattern are followed too.
+    Apply,
+    /// The target stays as it is: new columns are left out, and those that are gone get no value.
+    Ignore,
+    /// The pipeline stops and says what has changed. The default.
+    #[default]
+    Stop,
+}
+
+/// What happens when the source has to keep more of its log than `log_budget` allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OverBudget {
+    /// The pipeline says so. The default.
+    #[default]
+    Warn,
+    /// The pipeline stops and gives up its place in the log, so that the source can let go of it. What is
+    /// followed has to be copied again.
+    Release,
 }
 
 /// What happens to rows at the target that the source no longer has. Only a merge asks.

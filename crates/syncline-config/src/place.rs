@@ -192,10 +192,7 @@ fn option(key: &str) -> String {
 }
 
 /// Keys that people know from elsewhere or from the plan of things to come.
-const NOT_YET: &[(&str, &str)] = &[
-    ("schema_changes", "following the schema of a source"),
-    ("schedule", "pipelines that start by themselves"),
-];
+const NOT_YET: &[(&str, &str)] = &[("schedule", "pipelines that start by themselves")];
 
 fn unknown_key(key: &str, known: &[&str], about: &str) -> Problem {
     if let Some((_, of)) = NOT_YET.iter().find(|(name, _)| *name == key) {

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use syncline_types::{Error, codes};
 
 use crate::{
-    model::{Limits, OnError, Sync},
+    model::{Following, Limits, OnError, OverBudget, STALL_SECONDS, SchemaChanges, Sync},
     place::Place,
     problem::Problem,
     size,
@@ -30,6 +30,8 @@ const MEMORY_BYTES_BOUNDS: RangeInclusive<u64> = (16 << 20)..=(1 << 40);
 const IDLE_SECONDS: u64 = 60;
 /// Above, a dead connection would hold a run for days.
 const IDLE_SECONDS_BOUNDS: RangeInclusive<u64> = 1..=86_400;
+/// Above, nobody would hear of a stall on the day that it began.
+const STALL_SECONDS_BOUNDS: RangeInclusive<u64> = 1..=86_400;
 
 /// What the user says about a pipeline as a whole, as it is written.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,6 +46,10 @@ pub(crate) struct Given<'a> {
     pub(crate) bytes_per_second: Option<&'a str>,
     pub(crate) on_error: Option<OnError>,
     pub(crate) allow_empty: bool,
+    pub(crate) schema_changes: Option<SchemaChanges>,
+    pub(crate) stall_after: Option<&'a str>,
+    pub(crate) log_budget: Option<&'a str>,
+    pub(crate) over_budget: Option<OverBudget>,
 }
 
 /// The same, checked and with defaults.
@@ -57,6 +63,7 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) on_error: OnError,
     pub(crate) allow_empty: bool,
+    pub(crate) follow: Following,
 }
 
 impl Settings {
@@ -96,8 +103,43 @@ impl Settings {
             },
             on_error: given.on_error.unwrap_or_default(),
             allow_empty: given.allow_empty,
+            follow: following(given, sync, place)?,
         })
     }
+}
+
+/// How changes are followed, where they are.
+fn following(given: &Given<'_>, sync: Sync, place: &Place<'_>) -> Result<Following, Error> {
+    let said = [
+        ("schema_changes", given.schema_changes.is_some()),
+        ("stall_after", given.stall_after.is_some()),
+        ("log_budget", given.log_budget.is_some()),
+        ("over_budget", given.over_budget.is_some()),
+    ];
+    if let Some((name, _)) = said.iter().find(|(_, said)| *said && sync != Sync::Follow) {
+        let problem = Problem::value("it is about following changes, and this pipeline does not")
+            .hint("Remove it, or write sync: follow (--sync follow)");
+        return Err(place.key(name).error(problem));
+    }
+    if given.over_budget.is_some() && given.log_budget.is_none() {
+        let problem = Problem::value("there is no budget that could be exceeded")
+            .hint("Name one with --log-budget SIZE (log_budget: SIZE)");
+        return Err(place.key("over_budget").error(problem));
+    }
+    let stall = place.key("stall_after");
+    let stall_seconds = match given.stall_after {
+        Some(text) => size::seconds(text)
+            .and_then(|seconds| within(seconds, &STALL_SECONDS_BOUNDS))
+            .map_err(|problem| stall.error(problem))?,
+        None => STALL_SECONDS,
+    };
+    let budget = given.log_budget.map(size::bytes).transpose();
+    Ok(Following {
+        schema_changes: given.schema_changes.unwrap_or_default(),
+        stall_seconds,
+        log_budget_bytes: budget.map_err(|problem| place.key("log_budget").error(problem))?,
+        over_budget: given.over_budget.unwrap_or_default(),
+    })
 }
 
 fn within(value: u64, bounds: &RangeInclusive<u64>) -> Result<u64, Problem> {

@@ -13,7 +13,7 @@ use syncline_steps::StepSpec;
 
 use crate::{
     de::AsWritten,
-    model::{Deletes, OnError},
+    model::{Deletes, OnError, OverBudget, SchemaChanges},
     schema::{Sync, TextOrNumber},
 };
 
@@ -118,6 +118,19 @@ pub(crate) struct PipelineSpec {
     pub(crate) on_error: Option<OnError>,
     /// Whether an empty source may replace a target that has rows.
     pub(crate) allow_empty: Option<bool>,
+    /// What happens when a stream's columns change at the source while it is followed. `stop` is the
+    /// default.
+    pub(crate) schema_changes: Option<SchemaChanges>,
+    /// After how long without progress a pipeline that follows says so, such as `90s` or `5m`. `60s` is
+    /// the default.
+    #[schemars(with = "Option<TextOrNumber>")]
+    pub(crate) stall_after: Option<String>,
+    /// How much of its log the source may keep for a pipeline that follows, such as `20GB`. At half of it
+    /// the pipeline warns. Without it, as much as it takes.
+    #[schemars(with = "Option<TextOrNumber>")]
+    pub(crate) log_budget: Option<String>,
+    /// What happens when the source has to keep more than `log_budget`. `warn` is the default.
+    pub(crate) over_budget: Option<OverBudget>,
 }
 
 /// How fast a pipeline may go, over all its streams.

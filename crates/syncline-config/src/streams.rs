@@ -52,6 +52,10 @@ pub(crate) fn choices(
     if defaults.replace.is_some() && choices.iter().all(|choice| choice.write != WriteMode::Overwrite) {
         return Err(place.key("replace").error(replace_without_overwrite()));
     }
+    let is_log = |choice: &StreamChoice| sync == Sync::Follow && choice.write == WriteMode::Append;
+    if defaults.deletes == Some(Deletes::Soft) && choices.iter().any(is_log) {
+        return Err(place.key("deletes").error(soft_in_a_log()));
+    }
     let asked = defaults.deletes.is_some_and(|deletes| deletes != Deletes::Ignore);
     if asked && sync != Sync::Follow && choices.iter().all(|choice| choice.write != WriteMode::Merge) {
         return Err(place.key("deletes").error(deletes_without_merge()));
@@ -86,6 +90,9 @@ fn one(
         }
     };
     let choice = choice(selection, to, own, defaults, sync, place.line());
+    if sync == Sync::Follow && choice.write == WriteMode::Append && choice.deletes == Deletes::Soft {
+        return Err(place.key("deletes").error(soft_in_a_log()));
+    }
     if own.replace.is_some() && choice.write != WriteMode::Overwrite {
         return Err(place.key("replace").error(replace_without_overwrite()));
     }
@@ -141,18 +148,6 @@ fn check(settings: &StreamSettings, sync: Sync, place: &Place<'_>) -> Result<(),
         return Err(place.key("write").error(
             Problem::value("an incremental run reads a part of the rows, which cannot replace all others")
                 .hint("Merge or append, or make the runs full"),
-        ));
-    }
-    if sync == Sync::Follow && settings.write == Some(WriteMode::Append) {
-        return Err(place.key("write").error(
-            Problem::value("a log of changes does not exist in this version")
-                .hint("Merge, or overwrite what is there by the first copy"),
-        ));
-    }
-    if sync == Sync::Follow && settings.deletes == Some(Deletes::Soft) {
-        return Err(place.key("deletes").error(
-            Problem::value("`soft` does not exist in this version where changes are followed")
-                .hint("It is `apply` or `ignore`"),
         ));
     }
     match &settings.cursor {
@@ -245,3 +240,8 @@ fn deletes_without_merge() -> Problem {
 
 #[cfg(test)]
 mod tests;
+
+fn soft_in_a_log() -> Problem {
+    Problem::value("in a log of changes a deletion is a row of its own, and no row is marked")
+        .hint("Leave it out, or merge")
+}

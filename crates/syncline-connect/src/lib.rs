@@ -31,8 +31,8 @@ pub use log::{
 pub use memory::{Memory, Reservation};
 pub use nearest::nearest;
 pub use sink::{
-    Action, ColumnPlan, Existing, Lanes, Marking, ProgressDelta, ProgressRow, Published, Replace, RunRef,
-    Sink, Target, TargetPlan, TargetProgress, Task, WriteMode, Writer,
+    Action, ColumnChange, ColumnPlan, Evolution, Existing, Lanes, Marking, ProgressDelta, ProgressRow,
+    Published, Replace, RunRef, Sink, Target, TargetPlan, TargetProgress, Task, WriteMode, Writer,
 };
 pub use source::{
     Digest, Edge, Next, Read, Reader, Selection, Session, Source, SplitOrder, Splitter, Stream,

@@ -85,6 +85,13 @@ pub trait LogReader: Send {
     /// When the source fails, or tells of a change that is not understood.
     async fn next(&mut self) -> Result<Logged>;
 
+    /// The first batch that reaches this position is to end with it, where that is the end of a
+    /// transaction: what comes behind it is given out apart. For those that may give out the beginning of
+    /// a transaction together with whole ones.
+    fn cut_at(&mut self, position: &Position) {
+        let _ = position;
+    }
+
     /// Everything up to here is durable at the target: the source may let go of it.
     ///
     /// # Errors
@@ -191,8 +198,11 @@ pub struct SchemaChange {
     pub stream: usize,
     /// What it is now.
     pub schema: TableSchema,
-    /// Where reading can go on after it.
+    /// The end of the last whole transaction before it, which may be some way back where a transaction
+    /// that is under way has changed it.
     pub position: Position,
+    /// A place at the end of the transaction that it comes with, or as near behind `position` as can be told.
+    pub at: Position,
 }
 
 impl Read {

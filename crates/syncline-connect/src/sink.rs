@@ -64,6 +64,18 @@ pub trait Sink: Send + Sync {
             .hint("Write sync: incremental, or sync: full"))
     }
 
+    /// What has to be done so that a table's columns follow those of its source, for [`Sink::apply`].
+    /// `target` is what it is to be; what has been done already is left out. Columns are added so that
+    /// they may be NULL. Changes nothing.
+    ///
+    /// # Errors
+    /// [`syncline_types::codes::UNSUPPORTED`] when the sink does not change tables that are there.
+    async fn evolve(&self, target: &Arc<Target>, changes: &[ColumnChange]) -> Result<Evolution> {
+        let _ = changes;
+        Err(Error::new(&codes::UNSUPPORTED, "change the columns of", format!("`{}`", target.name))
+            .because("the target does not change what is there"))
+    }
+
     /// Publishes what was staged for a target, at once, and with it, in the same transaction, what
     /// becomes of the stream's mark where the target keeps progress. Doing it again changes nothing,
     /// the mark neither: the target remembers under the run that it is done, until [`Sink::close`].
@@ -309,6 +321,50 @@ pub struct Action {
     /// What the sink needs to do it, such as a statement.
     #[serde(skip)]
     pub statement: String,
+}
+
+/// One way in which a table's columns have changed, by the names at the target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ColumnChange {
+    /// It is new.
+    Added(String),
+    /// It is gone.
+    Dropped(String),
+    /// It has another name, and the values it had.
+    Renamed {
+        /// Its name before.
+        from: String,
+        /// Its name now.
+        to: String,
+    },
+    /// It has another type.
+    Retyped {
+        /// Its name now.
+        name: String,
+        /// What its values meant before.
+        before: LogicalType,
+    },
+}
+
+impl std::fmt::Display for ColumnChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ColumnChange::Added(name) => write!(f, "`{name}` is new"),
+            ColumnChange::Dropped(name) => write!(f, "`{name}` is gone"),
+            ColumnChange::Renamed { from, to } => write!(f, "`{from}` is called `{to}`"),
+            ColumnChange::Retyped { name, .. } => write!(f, "`{name}` has another type"),
+        }
+    }
+}
+
+/// What becomes of a table whose source's columns have changed.
+#[derive(Clone, Debug, Default)]
+pub struct Evolution {
+    /// What is to be done, in this order.
+    pub actions: Vec<Action>,
+    /// Whether values that are there may be others at the source since: then they are to be copied again.
+    pub alters_values: bool,
 }
 
 /// How far a run is, as its target knows.

@@ -5,12 +5,14 @@
 
 pub mod bookkeeping;
 mod dialect;
+mod evolve;
 mod fit;
 mod publish;
 mod range;
 mod way;
 
 pub use dialect::{Dialect, quote_double, quote_text};
+pub use evolve::{Evolve, evolve};
 pub use fit::{Fit, Reconciled, fit, reconcile};
 pub use publish::{
     changing, count_changed, delete_staged, delete_vanished, insert_missing, insert_select, merge,

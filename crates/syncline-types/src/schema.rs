@@ -41,6 +41,10 @@ pub struct Column {
     pub labels: Option<Vec<String>>,
     /// The collation of a text, where it is not the database's default.
     pub collation: Option<String>,
+    /// Its table's own number of it, where there is one: the same column has the same number under
+    /// another name, and no other column ever has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u32>,
 }
 
 /// A constant default.
@@ -68,6 +72,7 @@ impl Column {
             identity: false,
             labels: None,
             collation: None,
+            id: None,
         }
     }
 

@@ -19,20 +19,22 @@ fn changes(target: &Target, deletes: &[&str], rows: &[&str]) -> NetChanges {
 }
 
 async fn begin(sink: &dyn Sink) -> Box<dyn Applier> {
-    let epoch = sink.lock("p", 0).await.unwrap();
+    let epoch = sink.lock("p", 0).await.expect("the folder is free");
     let run = RunRef { pipeline: "p".into(), run: LOG_MARK.into(), epoch };
-    sink.applier(&run).await.unwrap()
+    sink.applier(&run).await.expect("files take changes")
 }
 
 /// A folder with rows, and its target.
 async fn filled(rig: &Rig, columns: &[&str], rows: &[&str]) -> Arc<Target> {
     let sink = rig.sink("").await;
-    write(sink.as_ref(), "r1", &target("t", WriteMode::Overwrite, columns), &[rows]).await.unwrap();
+    write(sink.as_ref(), "r1", &target("t", WriteMode::Overwrite, columns), &[rows])
+        .await
+        .expect("rows are written");
     Arc::new(target("t", WriteMode::Merge, columns))
 }
 
 async fn mark(sink: &dyn Sink) -> Option<String> {
-    sink.marks("p").await.unwrap().unwrap().remove(LOG_MARK)
+    sink.marks("p").await.expect("marks are read").expect("files keep marks").remove(LOG_MARK)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

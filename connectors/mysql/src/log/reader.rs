@@ -334,7 +334,8 @@ impl MysqlLogReader {
             self.intake.settle(stream, Some(shape));
             if differs == Differs::Columns {
                 let position = self.intake.reached().to_position();
-                self.changed.push(SchemaChange { stream, schema, position });
+                let at = position.clone();
+                self.changed.push(SchemaChange { stream, schema, position, at });
             }
         }
         Ok(())

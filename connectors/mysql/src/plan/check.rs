@@ -237,7 +237,7 @@ fn cast_type(there: &MysqlColumn) -> String {
 }
 
 /// Types that mean the same to us may still differ in what they take.
-fn by_native(column: &Column, at_target: &MysqlColumn, fit: Fit) -> Fit {
+pub(super) fn by_native(column: &Column, at_target: &MysqlColumn, fit: Fit) -> Fit {
     use LogicalType as L;
     let native = at_target.type_name();
     let wide = |fits: bool| if fits { Fit::Widened } else { Fit::Narrowed };

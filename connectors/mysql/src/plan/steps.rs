@@ -26,6 +26,8 @@ pub(crate) enum Step {
         /// The statement.
         sql: String,
     },
+    /// Change the target's columns in another way.
+    Alter(String),
     /// Create staging, by these statements.
     Stage(Vec<String>),
 }
@@ -34,10 +36,10 @@ pub(crate) enum Step {
 pub(crate) const NUMBER: &str = "_syncline_number";
 
 impl Step {
-    fn action(&self, target: &Target, detail: String) -> Action {
+    pub(super) fn action(&self, target: &Target, detail: String) -> Action {
         let (verb, object) = match self {
             Step::Create(_) => ("create", target.name.to_string()),
-            Step::AddColumn { .. } => ("alter", target.name.to_string()),
+            Step::AddColumn { .. } | Step::Alter(_) => ("alter", target.name.to_string()),
             Step::Stage(_) => ("create", "staging".to_owned()),
         };
         let statement = serde_json::to_string(self).expect("a step serialises");

@@ -114,7 +114,8 @@ impl Look {
                 continue;
             }
             *read = Arc::new(changed(read, &schema));
-            changes.push(SchemaChange { stream, schema, position: self.at.position() });
+            let (position, at) = (self.at.position(), self.at.position());
+            changes.push(SchemaChange { stream, schema, position, at });
         }
         for change in changes {
             give(out, Logged::Schema(change)).await?;

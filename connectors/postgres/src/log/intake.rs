@@ -47,11 +47,15 @@ pub(super) struct Intake {
     reached: Lsn,
     /// Messages since the last change.
     idle_messages: usize,
+    /// A batch is to end behind this transaction.
+    cut: Option<Lsn>,
 }
 
 /// The transaction under way.
 #[derive(Clone, Copy, Debug)]
 struct Transaction {
+    /// Where it is committed.
+    commit: Lsn,
     is_known: bool,
     /// Changes of it since the last batch.
     changes: usize,
@@ -85,6 +89,7 @@ impl Intake {
             end_due: false,
             reached: from,
             idle_messages: 0,
+            cut: None,
         }
     }
 
@@ -118,6 +123,9 @@ impl Intake {
 
     /// Whether a batch should end here.
     pub(super) fn is_full(&self) -> bool {
+        if self.ended.is_some() && self.ended == self.cut {
+            return true;
+        }
         let over = |rows: usize, bytes: u64| self.changes >= rows || self.bytes >= bytes;
         match self.in_transaction() {
             true => over(BATCH_ROWS + BATCH_ROWS / 4, BATCH_BYTES + BATCH_BYTES / 4),
@@ -128,6 +136,16 @@ impl Intake {
     /// Whether much was read that was not ours.
     pub(super) fn is_idle_for_long(&self) -> bool {
         !self.in_transaction() && !self.has_changes() && self.idle_messages >= MESSAGES_WITHOUT_CHANGE_MAX
+    }
+
+    /// Where the transaction under way is committed; behind the last one where none is.
+    pub(super) fn commit_place(&self) -> Lsn {
+        self.transaction.map_or(self.reached, |transaction| transaction.commit)
+    }
+
+    /// The batch that reaches this place is to end there.
+    pub(super) fn cut_at(&mut self, place: Lsn) {
+        self.cut = Some(place);
     }
 
     /// Everything before it has been taken, where nothing is gathered and no transaction is under way.
@@ -160,7 +178,7 @@ impl Intake {
                     return Err(misplaced());
                 }
                 self.transaction =
-                    Some(Transaction { is_known: commit < self.from, changes: 0, is_open: false });
+                    Some(Transaction { commit, is_known: commit < self.from, changes: 0, is_open: false });
             }
             Message::Commit { end, micros } => self.commit(end, micros)?,
             Message::Relation(_) => return Ok(Taken::Relation),

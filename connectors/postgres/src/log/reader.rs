@@ -388,7 +388,8 @@ impl PostgresLogReader {
             self.reads[stream] = read;
             self.intake.reshape(stream, shape);
             let position = self.intake.reached().position();
-            self.changed.push(SchemaChange { stream, schema, position });
+            let at = self.intake.commit_place().position();
+            self.changed.push(SchemaChange { stream, schema, position, at });
         }
         Ok(())
     }
@@ -424,6 +425,13 @@ impl LogReader for PostgresLogReader {
         let logged = self.read_on().await?;
         self.silent_since = None;
         Ok(logged)
+    }
+
+    fn cut_at(&mut self, position: &Position) {
+        // One that is none of this log's is never reached.
+        if let Ok(place) = Lsn::of(position) {
+            self.intake.cut_at(place);
+        }
     }
 
     async fn confirm(&mut self, upto: &Position) -> Result<()> {

@@ -267,7 +267,7 @@ pub(super) fn columns(target: &Target, seen: &Seen, types: &Types, plan: &mut Ta
 
 /// Types that mean the same to us may still differ: two that we know only by their text, or an
 /// enumeration that takes only some texts.
-fn by_native(column: &Column, at_target: &Column, fit: Fit) -> Fit {
+pub(super) fn by_native(column: &Column, at_target: &Column, fit: Fit) -> Fit {
     let same = column.native == at_target.native;
     match (column.logical, at_target.logical) {
         (LogicalType::Opaque, LogicalType::Opaque) if !same => Fit::Foreign,

@@ -192,7 +192,8 @@ impl Look {
                 Seen::Same(told) => told,
                 Seen::Other(schema) => {
                     *read = Arc::new(changed_read(read, &schema));
-                    changes.push(SchemaChange { stream, schema, position: self.at.position() });
+                    let (position, at) = (self.at.position(), self.at.position());
+                    changes.push(SchemaChange { stream, schema, position, at });
                     match see(&self.connection, &self.database, read)?.ok_or_else(|| gone(read))? {
                         Seen::Same(told) => told,
                         Seen::Other(_) => {

@@ -26,6 +26,7 @@ pub(crate) fn apply(turn: &mut Turn, run: &RunRef, target: &Target, step: &Step)
             Step::Begin => begin(connection, run, target),
             Step::Create => create(connection, &database, target),
             Step::AddColumn(name) => add_column(connection, &database, target, name),
+            Step::Alter(sql) => alter(connection, &database, target, sql),
             Step::Stage => stage(connection, &database, run, target),
         }
     })
@@ -63,6 +64,12 @@ fn add_column(connection: &Connection, database: &Database, target: &Target, nam
     let sql = format!("ALTER TABLE {} ADD COLUMN {} {declared}", qualified(&table.name), Sqlite.quote(name));
     run(connection, target, &sql)?;
     if ours { checkpoint::record_made(connection, &table.name) } else { Ok(()) }
+}
+
+fn alter(connection: &Connection, database: &Database, target: &Target, sql: &str) -> Result<()> {
+    let ours = see(connection, database, target)?.ours;
+    run(connection, target, sql)?;
+    if ours { checkpoint::record_made(connection, &target.name.table) } else { Ok(()) }
 }
 
 fn stage(connection: &Connection, database: &Database, run_ref: &RunRef, target: &Target) -> Result<()> {

@@ -92,27 +92,25 @@ fn unknown_keys() {
 
 #[test]
 fn keys_of_later_versions_are_refused_by_name() {
-    for (key, of) in [
-        ("schema_changes", "following the schema of a source"),
-        ("schedule", "pipelines that start by themselves"),
-    ] {
-        refused(
-            &with(&format!("{key}: x")),
-            &format!(
-                "syncline.yaml:8:5: `{key}` in pipeline `p` belongs to {of}, which this version does not have. \
-                 Remove it [SYN-1003]"
-            ),
-        );
-    }
     refused(
-        &with("sync: follow\nwrite: append"),
-        "syncline.yaml:9:12: `write` of pipeline `p`: a log of changes does not exist in this version. Merge, or \
-         overwrite what is there by the first copy [SYN-1004]",
+        &with("schedule: x"),
+        "syncline.yaml:8:5: `schedule` in pipeline `p` belongs to pipelines that start by themselves, which this \
+         version does not have. Remove it [SYN-1003]",
     );
     refused(
-        &with("sync: follow\ndeletes: soft"),
-        "syncline.yaml:9:14: `deletes` of pipeline `p`: `soft` does not exist in this version where changes are \
-         followed. It is `apply` or `ignore` [SYN-1004]",
+        &with("sync: follow\nwrite: append\ndeletes: soft"),
+        "syncline.yaml:10:14: `deletes` of pipeline `p`: in a log of changes a deletion is a row of its own, and no \
+         row is marked. Leave it out, or merge [SYN-1004]",
+    );
+    refused(
+        &with("stall_after: 60s"),
+        "syncline.yaml:8:18: `stall_after` of pipeline `p`: it is about following changes, and this pipeline does \
+         not. Remove it, or write sync: follow (--sync follow) [SYN-1004]",
+    );
+    refused(
+        &with("sync: follow\nover_budget: release"),
+        "syncline.yaml:9:18: `over_budget` of pipeline `p`: there is no budget that could be exceeded. Name one with \
+         --log-budget SIZE (log_budget: SIZE) [SYN-1004]",
     );
     refused(
         &with("sync: follow\ncursor: id"),

@@ -6,12 +6,17 @@ use std::{
 };
 
 use syncline_config::OnError;
-use syncline_connect::{LogBatch, NetChanges, Read, Reject, Reservation, Target};
+use syncline_connect::{LogBatch, NetChanges, Read, Reject, Reservation, Target, WriteMode};
 use syncline_state::NewLetter;
 use syncline_steps::Chain;
 use syncline_types::{Position, Result};
 
-use super::{net::Net, passage::Passage};
+use super::{
+    net::Net,
+    passage::Passage,
+    story::{Page, Story},
+};
+use crate::shell::removal::now_micros;
 
 /// A stream that is followed.
 #[derive(Clone)]
@@ -29,18 +34,27 @@ pub struct Followed {
 /// Changes that are to be applied together.
 #[derive(Default)]
 pub(crate) struct Gather {
-    nets: BTreeMap<usize, Net>,
+    streams: BTreeMap<usize, Gathered>,
     /// Held until they are applied.
     memory: Vec<Reservation>,
     /// Behind the last whole transaction, where nothing of another one is here.
     pub(crate) position: Option<Position>,
     pub(crate) letters: Vec<(usize, NewLetter)>,
     pub(crate) counted: Counted,
+    /// The highest place in the order of the log.
+    pub(crate) last: Option<u64>,
+}
+
+/// What the changes of a stream are gathered into.
+enum Gathered {
+    Net(Box<Net>),
+    Story(Story),
 }
 
 /// What is to be done to each target, by the stream's number.
 pub(crate) struct Together {
-    pub(crate) nets: Vec<(usize, NetChanges)>,
+    /// With whether rows that it is to change may not be there.
+    pub(crate) nets: Vec<(usize, NetChanges, bool)>,
     _memory: Vec<Reservation>,
 }
 
@@ -70,24 +84,42 @@ impl Counted {
     }
 }
 
+impl Followed {
+    fn gathered(&self) -> Result<Gathered> {
+        Ok(match self.target.write {
+            WriteMode::Append => Gathered::Story(Story::default()),
+            WriteMode::Merge | WriteMode::Overwrite => {
+                Gathered::Net(Box::new(Net::new(&self.target, self.passage.marks())?))
+            }
+        })
+    }
+}
+
 impl Gather {
     pub(crate) fn is_empty(&self) -> bool {
-        self.nets.is_empty() && self.position.is_none() && self.letters.is_empty()
+        self.streams.is_empty() && self.position.is_none() && self.letters.is_empty()
     }
 
     pub(crate) fn bytes(&self) -> u64 {
         self.counted.bytes
     }
 
-    /// Takes what a log has told, through the steps.
+    /// Takes what a log has told, through the steps; but not of streams that are `foreign`.
     ///
     /// # Errors
     /// When a step fails on a row and the pipeline stops for it.
-    pub(crate) fn add(&mut self, streams: &[Followed], batch: LogBatch, on_error: OnError) -> Result<()> {
+    pub(crate) fn add(
+        &mut self,
+        streams: &[Followed],
+        batch: LogBatch,
+        on_error: OnError,
+        foreign: &[bool],
+        page: Page<'_>,
+    ) -> Result<()> {
         let LogBatch { changes, position, committed_micros, transactions, bytes, memory } = batch;
         for changes in changes {
             let number = changes.stream;
-            let Some(stream) = streams.get(number) else { continue };
+            let Some(stream) = streams.get(number).filter(|_| !foreign[number]) else { continue };
             let count = changes.rows.num_rows() + changes.gone.num_rows() + changes.rejects.len();
             self.counted.changes += count as u64;
             let (passed, refused) = stream.passage.pass(&changes)?;
@@ -107,9 +139,19 @@ impl Gather {
                 self.counted.rejected += 1;
                 self.letters.push((number, letter(stream, &reject, payload)));
             }
-            match self.nets.entry(number) {
-                Entry::Occupied(net) => net.into_mut().add(passed)?,
-                Entry::Vacant(place) => place.insert(Net::new(&stream.target)?).add(passed)?,
+            let places = passed.written.iter().map(|written| written.sequence);
+            let places = places.chain(passed.went.iter().map(|went| went.sequence)).chain(passed.truncated);
+            self.last = self.last.max(places.max());
+            let gathered = match self.streams.entry(number) {
+                Entry::Occupied(gathered) => gathered.into_mut(),
+                Entry::Vacant(place) => place.insert(stream.gathered()?),
+            };
+            match gathered {
+                Gathered::Net(net) => net.add(passed, committed_micros.unwrap_or_else(now_micros))?,
+                Gathered::Story(story) => {
+                    let position = position.as_ref().map_or(page.position, |position| &position.0);
+                    story.add(&stream.target, &passed, Page { committed_micros, position, ..page })?;
+                }
             }
         }
         self.position = position;
@@ -122,12 +164,14 @@ impl Gather {
     /// What it all comes to.
     pub(crate) fn finish(self, streams: &[Followed]) -> Result<Together> {
         let mut all = vec![];
-        for (number, net) in self.nets {
+        for (number, gathered) in self.streams {
             let Some(stream) = streams.get(number) else { continue };
-            let net = net.finish(&stream.target)?;
-            if !net.is_empty() {
-                all.push((number, net));
-            }
+            let (net, notes) = match gathered {
+                Gathered::Net(net) => net.finish(&stream.target)?,
+                Gathered::Story(story) => (story.finish(&stream.target)?, None),
+            };
+            all.extend((!net.is_empty()).then_some((number, net, false)));
+            all.extend(notes.filter(|notes| !notes.is_empty()).map(|notes| (number, notes, true)));
         }
         Ok(Together { nets: all, _memory: self.memory })
     }

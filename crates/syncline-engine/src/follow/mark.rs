@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) use syncline_connect::LOG_MARK as LOG;
 use syncline_types::{Error, Position, Result, codes};
 
+use super::{evolve::Known, recopy::Wish};
+
 /// How far a pipeline has followed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -15,6 +17,9 @@ pub struct FollowMark {
     pub life: String,
     /// All changes before it are applied.
     pub position: Position,
+    /// How many changes there were up to it.
+    #[serde(default)]
+    pub changes: u64,
     /// Streams that are copied, by their names at the source, with what says how and with which columns:
     /// to these its changes are applied.
     pub copied: BTreeMap<String, String>,
@@ -25,6 +30,20 @@ pub struct FollowMark {
     /// The copy that is under way; only in the state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copying: Option<Copying>,
+    /// What each stream is at `position`; only in the state.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub streams: BTreeMap<String, Known>,
+    /// Streams that were copied while the log was at this position, which is further on than where it is
+    /// read from: what it tells of them before it is in the copy. Only in the state.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub since: BTreeMap<String, Position>,
+    /// Streams that are to be copied again, and which part of them; only in the state.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub again: BTreeMap<String, Wish>,
+    /// Streams whose columns have changed at `position`, which are not to change there once more; only in
+    /// the state.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub evolved: BTreeMap<String, Position>,
 }
 
 /// A copy that is under way.
@@ -35,9 +54,27 @@ pub struct Copying {
     pub fingerprint: String,
     /// The epoch of the pipeline's last run before it.
     pub epoch: u64,
+    /// Where the log ended before it began.
+    pub since: Position,
 }
 
 impl FollowMark {
+    /// A following that begins here.
+    pub fn new(life: String, position: Position) -> Self {
+        FollowMark {
+            life,
+            position,
+            changes: 0,
+            copied: BTreeMap::new(),
+            steady_from: None,
+            copying: None,
+            streams: BTreeMap::new(),
+            since: BTreeMap::new(),
+            again: BTreeMap::new(),
+            evolved: BTreeMap::new(),
+        }
+    }
+
     /// Reads one as it is kept.
     ///
     /// # Errors
@@ -56,6 +93,7 @@ impl FollowMark {
 
     /// For the target, to which a copy is nothing.
     pub(crate) fn for_target(&self) -> String {
-        FollowMark { copying: None, steady_from: None, ..self.clone() }.write()
+        let new = FollowMark::new(self.life.clone(), self.position.clone());
+        FollowMark { copied: self.copied.clone(), changes: self.changes, ..new }.write()
     }
 }

@@ -4,11 +4,15 @@
 //! then everything is applied that the log has told since. A change that the copy had already seen is
 //! applied again, which by key changes nothing in the end.
 
+mod evolve;
 mod gather;
 mod live;
 mod mark;
 mod net;
 mod passage;
+mod recopy;
+pub(crate) mod story;
+mod watch;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,31 +21,49 @@ use std::{
     time::Duration,
 };
 
-use syncline_config::Pipeline;
-use syncline_connect::{Finding, Log, Read, RunRef, Sink, Source};
+use syncline_config::{Pipeline, StreamChoice};
+use syncline_connect::{ColumnChange, Finding, Log, Read, RunRef, SchemaChange, Sink, Source, WriteMode};
 use syncline_state::{StateDirectory, Store};
 use syncline_types::{Error, Position, Result, Retry, codes};
 use tokio_util::sync::CancellationToken;
 
-use self::mark::{Copying, LOG};
+pub(crate) use self::evolve::{as_known, known_streams};
 pub use self::{
+    evolve::Known,
     gather::{Counted, Followed},
-    live::{Live, Observer as LiveObserver, Stopped},
+    live::{Halt, Live, Observer as LiveObserver, Stopped, Turn},
     mark::FollowMark,
     passage::Passage,
+    recopy::{Wish, ask as ask_for_copy, check as check_wish},
+    watch::{LIVE_MARK, Lag},
+};
+use self::{
+    evolve::evolve,
+    mark::{Copying, LOG},
+    watch::{Forward, Shared, Wanted, Watch},
 };
 use crate::{
     core::RetryPolicy,
     shell::{
-        self, Limits, Outcome, Prepared, RunOptions, StreamWork, prepare::fingerprint, run::run_id,
+        self, Limits, Outcome, Prepared, RunOptions, StreamWork,
+        prepare::{bind, fingerprint},
+        run::run_id,
         work::broken,
     },
 };
+
+/// How often it is tried to give up a place from which somebody still seems to read.
+const RELEASE_ATTEMPTS: u32 = 8;
 
 /// Is told how a pipeline goes that copies and then follows.
 pub trait Observer: shell::Observer + LiveObserver {
     /// The copy is done (`None` where there was nothing to copy), and following begins.
     fn following(&mut self, copied: Option<&Outcome>, position: &Position);
+    /// A stream's columns have changed at the source as `told`, and at the target by `changes`; perhaps its
+    /// rows are to be copied again.
+    fn evolved(&mut self, stream: &str, told: &[String], changes: &[ColumnChange], copy_again: bool) {
+        let _ = (stream, told, changes, copy_again);
+    }
 }
 
 /// How a pipeline is to be followed, beyond what it says itself.
@@ -64,7 +86,7 @@ pub(crate) async fn inspect(
     let mut findings = log.inspect(&reads).await?;
     for (work, lacking) in works.iter().zip(log.lacks(&reads).await?) {
         let name = &work.target.source;
-        if work.target.key.is_empty() {
+        if work.target.key.is_empty() && work.target.write != WriteMode::Append {
             findings.push(Finding::blocker(
                 Error::new(&codes::KEY_MISSING, "follow stream", format!("`{name}`"))
                     .because("without a key nobody can tell which of its rows a change is of")
@@ -103,46 +125,140 @@ pub async fn follow(
     let store: Arc<dyn Store> =
         Arc::new(state.open(true)?.ok_or_else(|| broken("the state was not created"))?);
     let log: Arc<dyn Log> = Arc::from(prepared.source.log(&pipeline.id).await?);
-    let streams = followed(&prepared)?;
-    let names: BTreeMap<String, String> = prepared
-        .streams
-        .iter()
-        .map(|stream| (stream.work.target.source.to_string(), fingerprint([&stream.work].into_iter())))
-        .collect();
-    if options.restart {
-        log.release().await?;
-        store.save_mark(&pipeline.id, LOG, None).await?;
-    }
-    let known = if options.restart { None } else { known(&prepared, store.as_ref()).await? };
-    let reads: Vec<_> = streams.iter().map(|stream| Arc::clone(&stream.read)).collect();
-    if let Some(mark) = &known {
-        refuse_changed(mark, &names)?;
-        refuse_forgotten(mark, &streams, &log.keeps(&reads).await?)?;
-    }
-    // The source may wait for transactions that are under way, and they may take long.
-    let position = tokio::select! {
-        kept = log.keep(&reads, known.as_ref().map(|mark| &mark.position)) => kept?,
-        () = stop.cancelled() => return Err(
-            Error::new(&codes::INTERRUPTED, "begin to follow with pipeline", format!("`{}`", pipeline.id))
-                .because("it was asked to stop"),
-        ),
+    let cx = prepared.cx.clone();
+    let following = Following {
+        log,
+        store,
+        source: Arc::clone(&prepared.source),
+        sink: Arc::clone(&prepared.sink),
+        plans: prepared.streams.iter().map(|stream| (stream.choice.clone(), stream.work.clone())).collect(),
+        streams: followed(&prepared)?,
+        names: fingerprints(&prepared),
+        pipeline,
     };
-    let mut mark = known.unwrap_or(FollowMark {
-        life: run_id(RandomState::new().hash_one(std::process::id())),
-        position,
-        copied: BTreeMap::new(),
-        steady_from: None,
-        copying: None,
-    });
-    let is_missing = |name: &&String| !mark.copied.contains_key(*name);
-    let missing: BTreeSet<String> = names.keys().filter(is_missing).cloned().collect();
-    let mut copied = None;
-    let (cx, sink) = (prepared.cx.clone(), Arc::clone(&prepared.sink));
-    // Connections end before the process does.
-    let mut left = Some(prepared);
-    if let Some(mut prepared) = left.take_if(|_| !missing.is_empty()) {
+    let stopped = following.run(prepared, state, options, stop, observer).await;
+    drop(following);
+    cx.close().await;
+    stopped
+}
+
+fn fingerprints(prepared: &Prepared) -> BTreeMap<String, String> {
+    let of = |work: &StreamWork| (work.target.source.to_string(), fingerprint([work].into_iter()));
+    prepared.streams.iter().map(|stream| of(&stream.work)).collect()
+}
+
+/// A pipeline that follows, from before its place is taken.
+struct Following {
+    pipeline: Pipeline,
+    log: Arc<dyn Log>,
+    store: Arc<dyn Store>,
+    source: Arc<dyn Source>,
+    sink: Arc<dyn Sink>,
+    /// What is said of each stream, and how it is worked on.
+    plans: Vec<(StreamChoice, StreamWork)>,
+    /// In the same order.
+    streams: Vec<Followed>,
+    /// What each stream is copied as, by its name.
+    names: BTreeMap<String, String>,
+}
+
+impl Following {
+    async fn run(
+        &self,
+        prepared: Prepared,
+        state: &StateDirectory,
+        options: FollowOptions,
+        stop: &CancellationToken,
+        observer: &mut dyn Observer,
+    ) -> Result<Stopped> {
+        let id = &self.pipeline.id;
+        if options.restart {
+            self.log.release().await?;
+            self.store.save_mark(id, LOG, None).await?;
+            recopy::forget(self.store.as_ref(), id).await?;
+        }
+        let mut known = match options.restart {
+            true => None,
+            false => known(&prepared, self.store.as_ref()).await?,
+        };
+        if let Some(mark) = &mut known
+            && self.take_wishes(mark).await?
+        {
+            return Ok(Stopped::Again);
+        }
+        let mut mark = self.take_place(known, stop).await?;
+        let copied = self.copy(prepared, state, options, &mut mark, stop, observer).await?;
+        // Streams that are no longer wanted are forgotten: to come back, they are copied again.
+        let before = mark.clone();
+        mark.copied.retain(|name, _| self.names.contains_key(name));
+        mark.streams.retain(|name, _| self.names.contains_key(name));
+        if mark != before {
+            self.save(&mark).await?;
+        }
+        observer.following(copied.as_ref(), &mark.position);
+        self.go_live(mark, options, stop, observer).await
+    }
+
+    async fn save(&self, mark: &FollowMark) -> Result<()> {
+        self.store.save_mark(&self.pipeline.id, LOG, Some(&mark.write())).await
+    }
+
+    /// Streams that somebody wants to be copied again count as not copied. They are what the source says
+    /// that they are by now, so everything is to be prepared again.
+    async fn take_wishes(&self, mark: &mut FollowMark) -> Result<bool> {
+        let wishes = recopy::wishes(self.store.as_ref(), &self.pipeline.id).await?;
+        if wishes.is_empty() {
+            return Ok(false);
+        }
+        for (stream, wish) in wishes {
+            if mark.copied.remove(&stream).is_some() {
+                mark.again.insert(stream, wish);
+            }
+        }
+        mark.copying = None;
+        self.save(mark).await?;
+        recopy::forget(self.store.as_ref(), &self.pipeline.id).await?;
+        Ok(true)
+    }
+
+    /// Takes the place in the log, or goes on with it.
+    async fn take_place(&self, known: Option<FollowMark>, stop: &CancellationToken) -> Result<FollowMark> {
+        let reads: Vec<_> = self.streams.iter().map(|stream| Arc::clone(&stream.read)).collect();
+        if let Some(mark) = &known {
+            refuse_changed(mark, &self.names)?;
+            refuse_forgotten(mark, &self.streams, &self.log.keeps(&reads).await?)?;
+        }
+        // The source may wait for transactions that are under way, and they may take long.
+        let position = tokio::select! {
+            kept = self.log.keep(&reads, known.as_ref().map(|mark| &mark.position)) => kept?,
+            () = stop.cancelled() => return Err(
+                Error::new(&codes::INTERRUPTED, "begin to follow with pipeline", format!("`{}`", self.pipeline.id))
+                    .because("it was asked to stop"),
+            ),
+        };
+        Ok(known.unwrap_or_else(|| {
+            FollowMark::new(run_id(RandomState::new().hash_one(std::process::id())), position)
+        }))
+    }
+
+    /// Copies the streams that are not yet copied.
+    async fn copy(
+        &self,
+        mut prepared: Prepared,
+        state: &StateDirectory,
+        options: FollowOptions,
+        mark: &mut FollowMark,
+        stop: &CancellationToken,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Outcome>> {
+        let is_missing = |name: &&String| !mark.copied.contains_key(*name);
+        let missing: BTreeSet<String> = self.names.keys().filter(is_missing).cloned().collect();
+        if missing.is_empty() {
+            return Ok(None);
+        }
+        self.only_parts(&mut prepared, mark)?;
         prepared.keep_only(&missing);
-        let saved = store.load(&pipeline.id).await?;
+        let saved = self.store.load(&self.pipeline.id).await?;
         let epoch = saved.as_ref().map_or(0, |saved| saved.epoch);
         let done = mark.copying.as_ref().zip(saved.as_ref()).is_some_and(|(copying, saved)| {
             saved.finished
@@ -150,48 +266,186 @@ pub async fn follow(
                 && copying.fingerprint == prepared.fingerprint
                 && saved.epoch > copying.epoch
         });
+        let mut copied = None;
         if !done {
             if mark.copying.as_ref().is_none_or(|copying| copying.fingerprint != prepared.fingerprint) {
-                mark.copying = Some(Copying { fingerprint: prepared.fingerprint.clone(), epoch });
-                store.save_mark(&pipeline.id, LOG, Some(&mark.write())).await?;
+                let since = self.log.head().await?;
+                mark.copying = Some(Copying { fingerprint: prepared.fingerprint.clone(), epoch, since });
+                self.save(mark).await?;
             }
             let run = RunOptions { restart: options.restart };
-            let store = Arc::clone(&store);
+            let store = Arc::clone(&self.store);
             copied = Some(shell::run::run_locked(prepared, state, store, run, stop, observer).await);
         }
         if let Some(error) = copied.as_ref().and_then(Outcome::error) {
             return Err(error);
         }
-        mark.copied.clone_from(&names);
-        mark.copying = None;
-        mark.steady_from = Some(log.head().await?);
-        store.save_mark(&pipeline.id, LOG, Some(&mark.write())).await?;
+        let since = mark.copying.take().map(|copying| copying.since);
+        for (_, work) in &self.plans {
+            let name = work.target.source.to_string();
+            if missing.contains(&name) {
+                let known = Known { schema: work.read.stream.schema.clone(), columns: None };
+                mark.streams.insert(name.clone(), known);
+                if let Some(since) = &since {
+                    mark.since.insert(name.clone(), since.clone());
+                }
+                mark.again.remove(&name);
+            }
+        }
+        mark.copied.clone_from(&self.names);
+        mark.steady_from = Some(self.log.head().await?);
+        self.save(mark).await?;
+        Ok(copied)
     }
-    drop(left);
-    // Streams that are no longer wanted are forgotten: to come back, they are copied again.
-    let copied_before = mark.copied.len();
-    mark.copied.retain(|name, _| names.contains_key(name));
-    if mark.copied.len() < copied_before {
-        store.save_mark(&pipeline.id, LOG, Some(&mark.write())).await?;
+
+    /// Where only a part of a stream is wanted, only that is copied.
+    fn only_parts(&self, prepared: &mut Prepared, mark: &FollowMark) -> Result<()> {
+        for stream in &mut prepared.streams {
+            let name = stream.work.target.source.to_string();
+            let Some(filter) = mark.again.get(&name).and_then(|wish| wish.filter.as_ref()) else { continue };
+            let choice = recopy::only(&stream.choice, filter);
+            let about = stream.work.read.stream.as_ref().clone();
+            let work = bind(&self.pipeline, &choice, about, stream.work.target.stream, self.source.as_ref())?;
+            stream.work = StreamWork { before: stream.work.before.clone(), ..work };
+        }
+        Ok(())
     }
-    observer.following(copied.as_ref(), &mark.position);
-    let epoch_min = store.load(&pipeline.id).await?.map_or(0, |saved| saved.epoch);
-    let epoch = sink.lock(&pipeline.id, epoch_min).await?;
-    let run = RunRef { pipeline: pipeline.id.clone(), run: LOG.to_owned(), epoch };
-    let upto = match options.until_caught_up {
-        true => Some(log.head().await?),
-        false => None,
-    };
-    let limits = Limits::new(pipeline.limits.rows_per_second, pipeline.limits.bytes_per_second);
-    let on_error = pipeline.on_error;
-    let mut live = Live { run, log, sink, store, streams, on_error, limits, mark };
-    let stopped = persist(&mut live, upto.as_ref(), stop, observer).await;
-    let epoch_kept = live.sink.close(&pipeline.id).await;
-    drop(live);
-    cx.close().await;
-    let stopped = stopped?;
-    epoch_kept?;
-    Ok(stopped)
+
+    /// Follows, until it is stopped or has to be prepared again.
+    async fn go_live(
+        &self,
+        mark: FollowMark,
+        options: FollowOptions,
+        stop: &CancellationToken,
+        observer: &mut dyn Observer,
+    ) -> Result<Stopped> {
+        let id = &self.pipeline.id;
+        let epoch_min = self.store.load(id).await?.map_or(0, |saved| saved.epoch);
+        let epoch = self.sink.lock(id, epoch_min).await?;
+        let run = RunRef { pipeline: id.clone(), run: LOG.to_owned(), epoch };
+        let upto = match options.until_caught_up {
+            true => Some(self.log.head().await?),
+            false => None,
+        };
+        let limits = Limits::new(self.pipeline.limits.rows_per_second, self.pipeline.limits.bytes_per_second);
+        let mut live = Live {
+            run,
+            log: Arc::clone(&self.log),
+            sink: Arc::clone(&self.sink),
+            store: Arc::clone(&self.store),
+            streams: self.streams.clone(),
+            on_error: self.pipeline.on_error,
+            limits,
+            mark,
+        };
+        let stopped = self.watched(&mut live, upto.as_ref(), stop, observer).await;
+        let epoch_kept = self.sink.close(id).await;
+        let stopped = stopped?;
+        epoch_kept?;
+        Ok(stopped)
+    }
+
+    /// Follows while somebody looks after it.
+    async fn watched(
+        &self,
+        live: &mut Live,
+        upto: Option<&Position>,
+        stop: &CancellationToken,
+        observer: &mut dyn Observer,
+    ) -> Result<Stopped> {
+        let pause = stop.child_token();
+        let names: BTreeSet<String> = self.names.keys().cloned().collect();
+        let halt = {
+            let shared = Shared::new(observer, live.mark.position.clone());
+            let watch = Watch {
+                pipeline: &self.pipeline,
+                source: self.source.as_ref(),
+                log: Arc::clone(&self.log),
+                store: Arc::clone(&self.store),
+                names: &names,
+                shared: &shared,
+            };
+            let mut forward = Forward(&shared);
+            let following = persist(live, upto, &pause, &mut forward);
+            tokio::pin!(following);
+            tokio::select! {
+                halt = &mut following => halt?,
+                wanted = watch.run() => {
+                    match wanted? {
+                        Wanted::Again => {
+                            // What is under way comes to its end first.
+                            pause.cancel();
+                            following.await?
+                        }
+                        Wanted::Release(error) => Halt::Release(error),
+                    }
+                }
+            }
+        };
+        match halt {
+            Halt::Reached => Ok(Stopped::Reached),
+            Halt::Asked if stop.is_cancelled() => Ok(Stopped::Asked),
+            Halt::Asked => Ok(Stopped::Again),
+            Halt::Release(error) => {
+                self.release().await?;
+                Err(error)
+            }
+            Halt::Schema(change) => {
+                self.evolve(live, &change, observer).await?;
+                Ok(Stopped::Again)
+            }
+        }
+    }
+
+    /// Gives up the place in the log, once the source has noticed that nobody reads from it.
+    async fn release(&self) -> Result<()> {
+        let policy = RetryPolicy::default();
+        for attempt in 1_u32.. {
+            match self.log.release().await {
+                Err(_) if attempt < RELEASE_ATTEMPTS => {
+                    tokio::time::sleep(Duration::from_millis(policy.step_millis(attempt))).await;
+                }
+                released => return released,
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the target follow a stream whose columns have changed.
+    async fn evolve(
+        &self,
+        live: &mut Live,
+        change: &SchemaChange,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        let (choice, before) = self
+            .plans
+            .get(change.stream)
+            .ok_or_else(|| broken("a stream that nobody follows has changed"))?;
+        let evolved = evolve(
+            &self.pipeline,
+            choice,
+            before,
+            change,
+            self.source.as_ref(),
+            self.sink.as_ref(),
+            &live.run,
+        )
+        .await?;
+        let name = before.target.source.to_string();
+        let mark = &mut live.mark;
+        mark.evolved.insert(name.clone(), mark.position.clone());
+        mark.streams.insert(name.clone(), evolved.known);
+        if evolved.copy_again {
+            mark.copied.remove(&name);
+            mark.again.insert(name.clone(), Wish::default());
+        } else {
+            mark.copied.insert(name.clone(), fingerprint([&evolved.work].into_iter()));
+        }
+        self.save(mark).await?;
+        observer.evolved(&name, &evolved.told, &evolved.changes, evolved.copy_again);
+        Ok(())
+    }
 }
 
 /// What is at the target was made of other columns or by other steps: its rows and those to come would not
@@ -223,13 +477,13 @@ async fn persist(
     upto: Option<&Position>,
     stop: &CancellationToken,
     observer: &mut dyn LiveObserver,
-) -> Result<Stopped> {
+) -> Result<Halt> {
     let policy = RetryPolicy::default();
     let mut failures = 0_u32;
     loop {
         let began_at = live.mark.position.clone();
         let error = match live.go_on(upto, stop, observer).await {
-            Ok(stopped) => return Ok(stopped),
+            Ok(halt) => return Ok(halt),
             Err(error) if error.retry() == Retry::Backoff => error,
             Err(error) => return Err(error),
         };
@@ -239,7 +493,7 @@ async fn persist(
         observer.waiting(&error, pause);
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = stop.cancelled() => return Ok(Stopped::Asked),
+            () = stop.cancelled() => return Ok(Halt::Asked),
         }
     }
 }

@@ -1,13 +1,15 @@
 //! What several changes of one row come to: at most one change a key.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
-use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray};
 use arrow_buffer::BooleanBuffer;
 use arrow_row::{RowConverter, SortField};
 use arrow_select::interleave::interleave;
 use syncline_connect::{How, NetChanges, Target, Went, Written};
-use syncline_types::{Error, Result, codes};
+use syncline_types::{Column, Error, LogicalType, Result, TableSchema, codes};
+
+use crate::shell::removal::DELETED_AT;
 
 /// Changes of one stream after its steps, in the target's columns.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ type Place = (usize, usize);
 enum Last {
     Gone(Place),
     Row(Place, Option<Box<[From]>>),
+    /// It was so, and is gone since this time: only where rows that are gone stay.
+    Dead(Place, Option<Box<[From]>>, i64),
 }
 
 /// A row of which some values are known.
@@ -58,24 +62,35 @@ pub(crate) struct Net {
     /// What was last said of a row that has just left its key for another one.
     moving: Option<Last>,
     emptied: bool,
+    /// The column that says since when a row is gone, where such rows stay.
+    gone_since: Option<usize>,
+    /// By piece, when rows that went with it were gone.
+    times: Vec<i64>,
 }
 
 impl Net {
-    pub(crate) fn new(target: &Target) -> Result<Self> {
+    pub(crate) fn new(target: &Target, stays: bool) -> Result<Self> {
         let key = target.schema.indexes(&target.key)?;
         let fields =
             key.iter().map(|at| SortField::new(target.schema.columns[*at].logical.arrow())).collect();
         let converter = RowConverter::new(fields).map_err(|error| broken(&error))?;
         let (pieces, last) = (vec![], HashMap::new());
-        Ok(Net { converter, key, pieces, last, moving: None, emptied: false })
+        let gone_since = if stays { target.schema.index(DELETED_AT) } else { None };
+        let (moving, emptied, times) = (None, false, vec![]);
+        Ok(Net { converter, key, pieces, last, moving, emptied, gone_since, times })
     }
 
-    /// Adds changes that come after all that were added before.
-    pub(crate) fn add(&mut self, piece: Passed) -> Result<()> {
+    /// Adds changes that come after all that were added before, committed at this time.
+    pub(crate) fn add(&mut self, piece: Passed, micros: i64) -> Result<()> {
         let rows = self.keys(self.key.iter().map(|at| piece.rows.column(*at)))?;
         let gone = self.keys(piece.gone.columns().iter())?;
         let number = self.pieces.len();
         let truncated = piece.truncated;
+        if truncated.is_some() && self.gone_since.is_some() {
+            return Err(Error::new(&codes::LOG_INCOMPLETE, "note the deletion of", "all rows of a table")
+                .because("it was truncated, which does not tell its rows")
+                .hint("Copy it again: syncline recopy, which finds the rows that are gone"));
+        }
         if truncated.is_some() {
             self.last.clear();
             self.emptied = true;
@@ -83,12 +98,13 @@ impl Net {
         let counts = |sequence: u64| truncated.is_none_or(|truncated| sequence > truncated);
         let (mut row, mut went) = (0, 0);
         self.pieces.push(piece);
+        self.times.push(micros);
         loop {
             let piece = &self.pieces[number];
             match (piece.written.get(row).copied(), piece.went.get(went).copied()) {
                 (written, Some(one)) if written.is_none_or(|written| one.sequence < written.sequence) => {
                     if counts(one.sequence) {
-                        let before = self.last.insert(gone[went].clone(), Last::Gone((number, went)));
+                        let before = self.go((number, went), gone[went].clone());
                         self.moving = before.filter(|_| one.moved);
                     }
                     went += 1;
@@ -104,6 +120,18 @@ impl Net {
         }
     }
 
+    /// A row goes; returns what was last said of it.
+    fn go(&mut self, at: Place, key: Box<[u8]>) -> Option<Last> {
+        let stays = self.gone_since.is_some();
+        let dead = match self.last.get(&key) {
+            Some(Last::Row(row, from) | Last::Dead(row, from, _)) if stays => {
+                Last::Dead(*row, from.clone(), self.times[at.0])
+            }
+            _ => Last::Gone(at),
+        };
+        self.last.insert(key, dead)
+    }
+
     fn write(&mut self, at: Place, key: &[u8], how: How) -> Result<()> {
         let moving = self.moving.take();
         let lacks = |column: &Option<BooleanBuffer>| column.as_ref().is_some_and(|rows| rows.value(at.1));
@@ -115,8 +143,8 @@ impl Net {
         let before = if how == How::Move { moving.as_ref() } else { self.last.get(key) };
         let from = absent.iter().enumerate().map(|(column, absent)| match before {
             _ if !lacks(absent) => From::Place(at),
-            Some(Last::Row(_, Some(from))) => from[column],
-            Some(Last::Row(before, None)) => From::Place(*before),
+            Some(Last::Row(_, Some(from)) | Last::Dead(_, Some(from), _)) => from[column],
+            Some(Last::Row(before, None) | Last::Dead(before, None, _)) => From::Place(*before),
             Some(Last::Gone(_)) | None => From::Absent,
         });
         let from: Box<[From]> = from.collect();
@@ -135,15 +163,28 @@ impl Net {
         Ok(rows.iter().map(|row| Box::from(row.as_ref())).collect())
     }
 
-    /// What it all comes to.
-    pub(crate) fn finish(self, target: &Target) -> Result<NetChanges> {
+    /// What it all comes to, and apart from it the notes that rows are gone: nobody minds if one is not
+    /// there.
+    pub(crate) fn finish(self, target: &Target) -> Result<(NetChanges, Option<NetChanges>)> {
         let mut deletes = vec![];
         let mut whole: Vec<(Place, Option<Box<[From]>>)> = vec![];
+        // Since when rows are gone of which more is known than that.
+        let mut dead: HashMap<Place, i64> = HashMap::new();
         // By which columns they lack.
         let mut partial: HashMap<Vec<bool>, Vec<Partial>> = HashMap::new();
         for last in self.last.into_values() {
             match last {
                 Last::Gone(at) => deletes.push(at),
+                Last::Dead(at, from, micros) => {
+                    dead.insert(at, micros);
+                    match from {
+                        Some(from) if from.contains(&From::Absent) => {
+                            let lacks = from.iter().map(|from| *from == From::Absent).collect();
+                            partial.entry(lacks).or_default().push((at, from));
+                        }
+                        from => whole.push((at, from)),
+                    }
+                }
                 Last::Row(at, Some(from)) if from.contains(&From::Absent) => {
                     let lacks = from.iter().map(|from| *from == From::Absent).collect();
                     partial.entry(lacks).or_default().push((at, from));
@@ -156,6 +197,7 @@ impl Net {
         whole.sort_unstable_by_key(|(at, _)| *at);
         let gone: Vec<&RecordBatch> = self.pieces.iter().map(|piece| &piece.gone).collect();
         let rows: Vec<&RecordBatch> = self.pieces.iter().map(|piece| &piece.rows).collect();
+        let times: Vec<i64> = deletes.iter().map(|at| self.times[at.0]).collect();
         let deletes = gather(&gone, deletes.len(), |_| deletes.clone())?;
         let all: Vec<usize> = (0..target.schema.columns.len()).collect();
         let updates = partial.into_iter().map(|(lacks, mut places)| {
@@ -166,16 +208,54 @@ impl Net {
                 .map(|rows| rows.project(&there).map_err(|error| broken(&error)))
                 .collect::<Result<_>>()?;
             let rows: Vec<&RecordBatch> = rows.iter().collect();
-            gather(&rows, places.len(), |column| {
+            let batch = gather(&rows, places.len(), |column| {
                 places.iter().map(|(at, from)| place(*at, Some(from), there[column])).collect()
-            })
+            })?;
+            with_times(batch, self.gone_since, places.iter().map(|(at, _)| dead.get(at).copied()))
         });
         let updates = updates.collect::<Result<_>>()?;
         let rows = gather(&rows, whole.len(), |column| {
             whole.iter().map(|(at, from)| place(*at, from.as_deref(), column)).collect()
         })?;
-        Ok(NetChanges { emptied: self.emptied, deletes, updates, rows })
+        let rows = with_times(rows, self.gone_since, whole.iter().map(|(at, _)| dead.get(at).copied()))?;
+        let net = NetChanges { emptied: self.emptied, deletes, updates, rows };
+        if self.gone_since.is_none() {
+            return Ok((net, None));
+        }
+        let (none, nothing) = (net.deletes.slice(0, 0), net.rows.slice(0, 0));
+        let notes = notes(target, &net.deletes, &times)?;
+        let notes = NetChanges { emptied: false, deletes: none.clone(), updates: vec![notes], rows: nothing };
+        Ok((NetChanges { deletes: none, ..net }, Some(notes)))
     }
+}
+
+/// Puts the times into the column for them, where there is one.
+fn with_times(
+    batch: RecordBatch,
+    column: Option<usize>,
+    times: impl Iterator<Item = Option<i64>>,
+) -> Result<RecordBatch> {
+    if column.is_none() {
+        return Ok(batch);
+    }
+    let schema = batch.schema();
+    let at = schema.index_of(DELETED_AT).map_err(|error| broken(&error))?;
+    let mut columns = batch.columns().to_vec();
+    columns[at] = Arc::new(TimestampMicrosecondArray::from_iter(times).with_timezone("UTC"));
+    RecordBatch::try_new(schema, columns).map_err(|error| broken(&error))
+}
+
+/// Says of rows, by their keys, since when they are gone.
+fn notes(target: &Target, keys: &RecordBatch, times: &[i64]) -> Result<RecordBatch> {
+    let mut wanted: Vec<Column> =
+        target.key.iter().filter_map(|name| target.schema.column(name).cloned()).collect();
+    wanted.push(Column::new(DELETED_AT, LogicalType::TIMESTAMPTZ));
+    let mut columns = keys.columns().to_vec();
+    columns.push(Arc::new(
+        TimestampMicrosecondArray::from_iter_values(times.iter().copied()).with_timezone("UTC"),
+    ));
+    let schema = TableSchema::new(target.schema.dialect.clone(), wanted).arrow();
+    RecordBatch::try_new(schema, columns).map_err(|error| broken(&error))
 }
 
 fn place(at: Place, from: Option<&[From]>, column: usize) -> Place {
@@ -361,10 +441,11 @@ mod tests {
 
             let (one, other) = changes.split_at(cut.min(changes.len()));
             let target = target();
-            let mut net = Net::new(&target).unwrap();
-            net.add(piece(one, 0)).unwrap();
-            net.add(piece(other, one.len() as u64)).unwrap();
-            let net = net.finish(&target).unwrap();
+            let mut net = Net::new(&target, false).unwrap();
+            net.add(piece(one, 0), 0).unwrap();
+            net.add(piece(other, one.len() as u64), 0).unwrap();
+            let (net, notes) = net.finish(&target).unwrap();
+            assert!(notes.is_none());
             let mut found = before;
             apply(&mut found, &net);
             prop_assert_eq!(found, expected);

@@ -10,7 +10,7 @@ use arrow_buffer::BooleanBuffer;
 use arrow_select::interleave::interleave;
 use secrecy::SecretString;
 use syncline_config::Deletes;
-use syncline_connect::{Changes, Read, Reject, Target, Went, Written};
+use syncline_connect::{Changes, Read, Reject, Target, Went, WriteMode, Written};
 use syncline_steps::{Chain, StepSpec};
 use syncline_types::{Error, Result, TableSchema, codes};
 
@@ -31,12 +31,14 @@ pub struct Passage {
     decide: Vec<usize>,
     /// What the rows have as they come.
     rows_input: Vec<String>,
-    /// Whether rows that are deleted at the source stay at the target.
-    keeps: bool,
+    /// What happens to rows at the target that are deleted at the source.
+    deletes: Deletes,
+    /// Whether every value has to be told, since each change is written down as it is.
+    writes_all: bool,
 }
 
 impl Passage {
-    /// Binds a stream's steps, which come to the target's `key`.
+    /// Binds a stream's steps, of which the columns `told` say which row it is.
     ///
     /// # Errors
     /// As [`Chain::bind`]; [`codes::KEY_MISSING`] when the key at the target is made of more than the
@@ -45,11 +47,12 @@ impl Passage {
         steps: &[StepSpec],
         read: &Read,
         target: &Target,
+        told: &[String],
         deletes: Deletes,
         mask_key: Option<&SecretString>,
         stream: &str,
     ) -> Result<Self> {
-        let (input, key) = (read.logged_schema(), &target.key);
+        let (input, key) = (read.logged_schema(), told);
         let bind = |steps: &[StepSpec]| Chain::bind(steps, &input, mask_key, stream);
         let rows = bind(steps)?;
         let open: Vec<StepSpec> = steps
@@ -84,9 +87,9 @@ impl Passage {
                 .hint("Let the key at the target be the source's own"));
         }
         let key = gone.output().indexes(key)?;
-        let keeps = deletes == Deletes::Ignore;
+        let writes_all = target.write == WriteMode::Append;
         let rows_input = input.columns.iter().map(|column| column.name.clone()).collect();
-        Ok(Passage { rows, gone, gone_needs, key, made_of, decide, rows_input, keeps })
+        Ok(Passage { rows, gone, gone_needs, key, made_of, decide, rows_input, deletes, writes_all })
     }
 
     /// The source's columns of which something is decided, or computed together with others: the log has
@@ -96,7 +99,7 @@ impl Passage {
         let at = |name: &String| columns.iter().position(|column| column == name);
         let lacking: Vec<(&String, usize)> =
             lacking.iter().filter_map(|name| Some((name, at(name)?))).collect();
-        if !self.decide.is_empty() {
+        if self.writes_all || !self.decide.is_empty() {
             // A row that comes to pass a filter is not at the target, and has to be whole.
             return lacking.first().map(|(name, _)| *name);
         }
@@ -109,7 +112,12 @@ impl Passage {
 
     /// Whether rows that are deleted at the source stay at the target.
     pub fn keeps(&self) -> bool {
-        self.keeps
+        self.deletes == Deletes::Ignore
+    }
+
+    /// Whether rows that are deleted at the source are marked at the target.
+    pub fn marks(&self) -> bool {
+        self.deletes == Deletes::Soft
     }
 
     /// Runs the steps over changes. Rows that cannot go on are given back by their place in
@@ -143,7 +151,7 @@ impl Passage {
         source_rows.iter().copied().chain(refused).for_each(|row| out[row] = false);
         let left_out: Vec<usize> = (0..count).filter(|row| out[*row]).collect();
         let (gone, went) = self.gone(changes, &left_out)?;
-        let truncated = changes.truncated.filter(|_| !self.keeps);
+        let truncated = changes.truncated.filter(|_| !self.keeps());
         let passed = Passed { rows, written, absent, gone, went, truncated };
         Ok((passed, rejects))
     }
@@ -176,7 +184,7 @@ impl Passage {
             columns.push((changes.gone.column(at).clone(), changes.rows.column(*place).clone()));
         }
         // From where each comes: the one batch or the other, and which row of it.
-        let went = changes.went.iter().enumerate().filter(|(_, went)| went.moved || !self.keeps);
+        let went = changes.went.iter().enumerate().filter(|(_, went)| went.moved || !self.keeps());
         let mut order: Vec<(Went, usize, usize)> = went.map(|(row, went)| (*went, 0, row)).collect();
         order.extend(left_out.iter().map(|row| {
             let sequence = changes.written[*row].sequence;

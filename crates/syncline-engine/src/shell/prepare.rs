@@ -23,7 +23,7 @@ use super::{
     work::StreamWork,
 };
 use crate::{
-    follow::{self, Passage},
+    follow::{self, Passage, story},
     incremental::{Cursor, Kind},
 };
 
@@ -51,6 +51,8 @@ pub struct Prepared {
 
 /// A stream that is ready.
 pub struct PreparedStream {
+    /// What is said of it.
+    pub choice: StreamChoice,
     /// What a run works with.
     pub work: StreamWork,
     /// Where an incremental run goes on from; the run itself looks again.
@@ -85,7 +87,8 @@ impl Prepared {
     }
 }
 
-/// Opens both ends and plans every stream.
+/// Opens both ends and plans every stream. A pipeline that follows takes its streams for what they are at
+/// its place in the log, unless it is to begin `anew`.
 ///
 /// # Errors
 /// Whatever keeps it from being planned at all; what a run would fail with is among the findings.
@@ -94,6 +97,7 @@ pub async fn prepare(
     registry: Registry,
     cx: &Context,
     state: &StateDirectory,
+    anew: bool,
 ) -> Result<Prepared> {
     let (source_connector, sink_connector) =
         (registry(&pipeline.from.scheme)?, registry(&pipeline.to.scheme)?);
@@ -116,8 +120,16 @@ pub async fn prepare(
     let sink: Arc<dyn Sink> = Arc::from(sink_connector.sink(&to_config, cx.clone()).await?);
 
     let chosen = choose(pipeline, source.as_ref()).await?;
-    let mut works = vec![];
+    let known = match pipeline.sync {
+        Sync::Follow if !anew => follow::known_streams(state, &pipeline.id).await?,
+        _ => BTreeMap::new(),
+    };
+    let (mut works, mut choices) = (vec![], vec![]);
     for (number, (choice, stream)) in chosen.into_iter().enumerate() {
+        let (choice, stream) = match known.get(&stream.name.to_string()) {
+            Some(known) => follow::as_known(choice, stream, known),
+            None => (choice.clone(), stream),
+        };
         let allowed = match choice.write {
             WriteMode::Overwrite => sink_capability.overwrite,
             WriteMode::Append => sink_capability.append,
@@ -140,16 +152,20 @@ pub async fn prepare(
                 .hint("Leave `deletes` out (--deletes)"));
         }
         let id = u32::try_from(number).map_err(|_| super::work::broken("there are too many streams"))?;
-        let mut work = bind(pipeline, choice, stream, id, source.as_ref())?;
+        let mut work = bind(pipeline, &choice, stream, id, source.as_ref())?;
         if forgets {
             work.deletes = Deletes::Ignore;
         }
         works.push(work);
+        choices.push(choice);
     }
     let targets: Vec<Arc<Target>> = works.iter().map(|work| Arc::clone(&work.target)).collect();
     let reads: Vec<Arc<Read>> = works.iter().map(|work| Arc::clone(&work.read)).collect();
     let plans = sink.plan(&targets).await?;
-    let mut shared_findings = source.inspect(&reads).await?;
+    // What is followed already is not read any more, and may have other columns by now.
+    let is_read = |read: &&Arc<Read>| !known.contains_key(&read.stream.name.to_string());
+    let read: Vec<Arc<Read>> = reads.iter().filter(is_read).cloned().collect();
+    let mut shared_findings = source.inspect(&read).await?;
     shared_findings.extend(from.findings.iter().chain(&to.findings).cloned());
     if pipeline.sync == Sync::Follow {
         shared_findings.extend(follow::inspect(pipeline, source.as_ref(), &works).await?);
@@ -160,7 +176,8 @@ pub async fn prepare(
         .into_iter()
         .zip(plans)
         .zip(removals)
-        .map(|((mut work, mut plan), removal)| {
+        .zip(choices)
+        .map(|(((mut work, mut plan), removal), choice)| {
             if let Some(removal) = removal {
                 let known: Vec<String> =
                     plan.findings.iter().map(|finding| finding.message.clone()).collect();
@@ -170,7 +187,7 @@ pub async fn prepare(
             }
             work.before.clone_from(&plan.before);
             let delivery = sink.guarantee(&work.target);
-            PreparedStream { findings: plan.findings.clone(), work, plan, delivery, ahead: None }
+            PreparedStream { choice, findings: plan.findings.clone(), work, plan, delivery, ahead: None }
         })
         .collect();
     ahead::find(&mut streams, sink.as_ref(), state, &pipeline.id).await?;
@@ -312,13 +329,17 @@ pub(crate) fn bind(
 ) -> Result<StreamWork> {
     let name = stream.name.clone();
     let about = |error: Error| about_stream(error, choice, &name);
-    let (input, steps) = written(choice, &stream).map_err(about)?;
+    let (input, mut steps) = written(choice, &stream).map_err(about)?;
+    let writes_all = pipeline.sync == Sync::Follow && choice.write == WriteMode::Append;
+    if writes_all {
+        steps.extend(story::columns());
+    }
     let chain = Chain::bind(&steps, &input, pipeline.mask_key.as_ref(), &name.to_string()).map_err(about)?;
     let filter = pushed(chain.pushdown(), |part| source.evaluates(&stream, part));
     let columns = chain.input_columns().to_vec();
     let read = Read { stream: Arc::new(stream), columns, filter, chunk_rows: pipeline.chunk_rows };
-    let output = chain.output().clone();
-    let key = if choice.key.is_empty() { output.key.clone() } else { choice.key.clone() };
+    let mut output = chain.output().clone();
+    let mut key = if choice.key.is_empty() { output.key.clone() } else { choice.key.clone() };
     output.indexes(&key).map_err(about)?;
     let cursor = cursor(pipeline, choice, &input, &chain).map_err(about)?;
     let incremental = cursor.map(|cursor| {
@@ -331,6 +352,21 @@ pub(crate) fn bind(
         }
         _ => None,
     };
+    let mut told = key.clone();
+    if pipeline.sync == Sync::Follow {
+        // When the source comes to allow NULL, its log does not tell.
+        let may_be_null = |name: &String| writes_all || !key.contains(name);
+        output.columns.iter_mut().for_each(|column| column.nullable |= may_be_null(&column.name));
+    }
+    if writes_all {
+        if told.is_empty() {
+            let carried = input.columns.iter().filter_map(|column| chain.carrier(&column.name));
+            told = carried.map(str::to_owned).collect();
+        }
+        // Every change of a row is a row.
+        key.clear();
+        (output.key, output.unique) = (vec![], vec![]);
+    }
     // The mark belongs into the transaction that publishes, so there has to be one.
     let direct = choice.write == WriteMode::Append && read.stream.order.outlives_snapshot();
     let staged = !direct || incremental.is_some();
@@ -352,7 +388,8 @@ pub(crate) fn bind(
         Sync::Follow => {
             let (mask_key, source) = (pipeline.mask_key.as_ref(), name.to_string());
             Some(Arc::new(
-                Passage::bind(&steps, &read, &target, choice.deletes, mask_key, &source).map_err(about)?,
+                Passage::bind(&steps, &read, &target, &told, choice.deletes, mask_key, &source)
+                    .map_err(about)?,
             ))
         }
         Sync::Full | Sync::Incremental => None,

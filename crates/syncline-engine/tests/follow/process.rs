@@ -50,7 +50,8 @@ pub(crate) fn streams() -> Vec<Followed> {
                 replace: Replace::Auto,
                 overwrite_said: false,
             };
-            let passage = Passage::bind(&steps, &read, &target, Deletes::Apply, None, "s").unwrap();
+            let passage =
+                Passage::bind(&steps, &read, &target, &target.key, Deletes::Apply, None, "s").unwrap();
             let chain = Chain::bind(&steps, &schema, None, "s").unwrap();
             Followed {
                 read: Arc::new(read),

@@ -134,11 +134,9 @@ impl World {
             }
         }
         let state_mark = FollowMark {
-            life: "one".into(),
-            position: position(begin),
             copied: [("a".to_owned(), String::new()), ("b".to_owned(), String::new())].into(),
             steady_from: Some(position(steady)),
-            copying: None,
+            ..FollowMark::new("one".into(), position(begin))
         };
         let inner = Inner {
             random,

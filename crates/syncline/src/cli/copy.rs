@@ -66,7 +66,7 @@ pub(crate) async fn run_pipeline(
         return follow_pipeline(pipeline, options, session).await;
     }
     let options = RunOptions { restart: options.restart };
-    let (prepared, mut progress) = make_ready(pipeline, session).await?;
+    let (prepared, mut progress) = make_ready(pipeline, options.restart, session).await?;
     let outcome = run(prepared, &session.state, options, &session.stop, &mut progress).await?;
     report(&outcome, session.output);
     match outcome.error() {
@@ -76,11 +76,15 @@ pub(crate) async fn run_pipeline(
 }
 
 /// Prepares a pipeline, says what is worth a warning, and gets ready to show how it goes.
-pub(super) async fn make_ready(pipeline: &Pipeline, session: &Session) -> Result<(Prepared, Progress)> {
+pub(super) async fn make_ready(
+    pipeline: &Pipeline,
+    anew: bool,
+    session: &Session,
+) -> Result<(Prepared, Progress)> {
     let cx = Session::context(pipeline);
     // Nothing has been changed while it is prepared, so stopping is simply to stop.
     let prepared = tokio::select! {
-        prepared = prepare(pipeline, syncline_connectors::by_scheme, &cx, &session.state) => prepared?,
+        prepared = prepare(pipeline, syncline_connectors::by_scheme, &cx, &session.state, anew) => prepared?,
         () = session.stop.cancelled() => return Err(stopped(pipeline)),
     };
     warn(&prepared, session.output);

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 use syncline_config::Pipeline;
+use syncline_connect::ColumnChange;
 use syncline_engine::{
     core::{Scope, StreamView},
-    follow::{Counted, FollowOptions, LiveObserver, Observer, Stopped, follow},
+    follow::{Counted, FollowOptions, Lag, LiveObserver, Observer, Stopped, follow},
     shell::{self, Outcome},
 };
 use syncline_types::{Error, Position, Result};
@@ -27,26 +28,26 @@ const OBJECT_EVERY: Duration = Duration::from_secs(1);
 /// Copies a pipeline's streams and follows them, until it is stopped.
 pub(super) async fn follow_pipeline(
     pipeline: &Pipeline,
-    options: FollowOptions,
+    mut options: FollowOptions,
     session: &Session,
 ) -> Result<()> {
-    let (prepared, copy) = make_ready(pipeline, session).await?;
-    let mut shown = Shown {
-        copy,
-        output: session.output,
-        pipeline: pipeline.id.clone(),
-        all: Counted::default(),
-        since: Counted::default(),
-        last: Instant::now(),
-        position: None,
+    let mut shown: Option<Shown> = None;
+    let ended = loop {
+        let (prepared, copy) = match make_ready(pipeline, options.restart, session).await {
+            Ok(ready) => ready,
+            Err(error) => break Err(error),
+        };
+        let shown = shown.get_or_insert_with(|| Shown::new(pipeline, session.output, copy));
+        match follow(prepared, &session.state, options, &session.stop, shown).await {
+            Ok(Stopped::Again) => options.restart = false,
+            Ok(Stopped::Asked | Stopped::Reached) => break Ok(()),
+            Err(error) => break Err(error),
+        }
     };
-    let ended = follow(prepared, &session.state, options, &session.stop, &mut shown).await;
-    if shown.position.is_some() {
+    if let Some(shown) = shown.filter(|shown| shown.position.is_some()) {
         shown.tell("stopped", shown.all);
     }
-    match ended? {
-        Stopped::Asked | Stopped::Reached => Ok(()),
-    }
+    ended
 }
 
 /// Shows a pipeline that follows.
@@ -60,9 +61,24 @@ struct Shown {
     last: Instant,
     /// Once it follows.
     position: Option<Position>,
+    /// How far behind it is.
+    lag: Lag,
 }
 
 impl Shown {
+    fn new(pipeline: &Pipeline, output: Output, copy: Progress) -> Self {
+        Shown {
+            copy,
+            output,
+            pipeline: pipeline.id.clone(),
+            all: Counted::default(),
+            since: Counted::default(),
+            last: Instant::now(),
+            position: None,
+            lag: Lag::default(),
+        }
+    }
+
     fn tell(&self, event: &str, counted: Counted) {
         let lag = lag_seconds(&counted);
         let position = self.position.as_ref().map(|position| position.0.as_str()).unwrap_or_default();
@@ -85,6 +101,7 @@ impl Shown {
                 "bytes": counted.bytes,
                 "rejected": counted.rejected,
                 "lag_seconds": lag,
+                "lag_bytes": self.lag.bytes,
                 "position": position,
             })),
         }
@@ -135,6 +152,26 @@ impl LiveObserver for Shown {
             })),
         }
     }
+
+    fn lags(&mut self, lag: &Lag) {
+        self.lag = lag.clone();
+        self.output.object(&json!({
+            "event": "lag",
+            "pipeline": self.pipeline,
+            "seconds": lag.seconds,
+            "bytes": lag.bytes,
+            "stalled": lag.stalled,
+        }));
+    }
+
+    fn warned(&mut self, what: &str) {
+        match self.output {
+            Output::Text => eprintln!("warning: {}: {what}", self.pipeline),
+            Output::Json => {
+                self.output.object(&json!({"event": "warning", "pipeline": self.pipeline, "message": what}))
+            }
+        }
+    }
 }
 
 impl Observer for Shown {
@@ -148,6 +185,30 @@ impl Observer for Shown {
             Output::Json => self
                 .output
                 .object(&json!({"event": "following", "pipeline": self.pipeline, "position": position.0})),
+        }
+    }
+
+    fn evolved(&mut self, stream: &str, told: &[String], changes: &[ColumnChange], copy_again: bool) {
+        let at_target: Vec<String> = changes.iter().map(ToString::to_string).collect();
+        match self.output {
+            Output::Text => {
+                let target =
+                    if at_target.is_empty() { "stays as it is".to_owned() } else { at_target.join(", ") };
+                let again = if copy_again { "; it is copied again" } else { "" };
+                eprintln!(
+                    "{}: {stream} has changed: {}. The target: {target}{again}",
+                    self.pipeline,
+                    told.join(", ")
+                );
+            }
+            Output::Json => self.output.object(&json!({
+                "event": "schema_changed",
+                "pipeline": self.pipeline,
+                "stream": stream,
+                "source": told,
+                "target": at_target,
+                "copied_again": copy_again,
+            })),
         }
     }
 }

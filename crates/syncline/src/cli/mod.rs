@@ -8,6 +8,7 @@ mod dlq;
 mod follow;
 mod pipelines;
 mod plan;
+mod recopy;
 mod release;
 mod run;
 mod schema;
@@ -76,6 +77,8 @@ enum Command {
     Verify(verify::VerifyCommand),
     /// Say where one row is, and why it is not where it is looked for
     Trace(trace::TraceCommand),
+    /// Copy a stream of a pipeline that follows again, or a part of it
+    Recopy(recopy::RecopyCommand),
     /// Show runs: what is done, what is left
     Status(status::StatusCommand),
     /// Look at rows that could not go on, or drop them
@@ -122,6 +125,7 @@ impl Cli {
             Command::Plan(command) => command.run(&session).await,
             Command::Verify(command) => command.run(&session).await,
             Command::Trace(command) => command.run(&session).await,
+            Command::Recopy(command) => command.run(&session).await,
             Command::Status(command) => command.run(&session).await,
             Command::Dlq(command) => command.run(&session).await,
             Command::Release(command) => command.run(&session).await,

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use syncline_config::{CopyArgs, Deletes, File, OnError, Pipeline, ProcessSecrets, is_connection};
+use syncline_config::{
+    CopyArgs, Deletes, File, OnError, OverBudget, Pipeline, ProcessSecrets, SchemaChanges, is_connection,
+};
 use syncline_connect::{Replace, WriteMode};
 use syncline_types::{Error, Result, codes};
 
@@ -63,6 +65,18 @@ pub(crate) struct PipelineOptions {
     /// soft notes the time in their column _deleted_at
     #[arg(long, value_enum)]
     deletes: Option<Deletes_>,
+    /// With --sync follow: what happens when a stream's columns change at the source
+    #[arg(long, value_enum)]
+    schema_changes: Option<SchemaChanges_>,
+    /// With --sync follow: after how long without progress it says so, such as 60s
+    #[arg(long, value_name = "TIME")]
+    stall_after: Option<String>,
+    /// With --sync follow: how much of its log the source may keep, such as 20GB
+    #[arg(long, value_name = "SIZE")]
+    log_budget: Option<String>,
+    /// With --log-budget: what happens when it has to keep more
+    #[arg(long, value_enum)]
+    over_budget: Option<OverBudget_>,
     /// Let an empty source empty a target that has rows
     #[arg(long)]
     allow_empty: bool,
@@ -83,6 +97,19 @@ enum Deletes_ {
     Ignore,
     Soft,
     Apply,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum SchemaChanges_ {
+    Apply,
+    Ignore,
+    Stop,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum OverBudget_ {
+    Warn,
+    Release,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -139,6 +166,17 @@ impl PipelineOptions {
                 Error_::DeadLetter => OnError::DeadLetter,
             }),
             allow_empty: self.allow_empty,
+            schema_changes: self.schema_changes.map(|policy| match policy {
+                SchemaChanges_::Apply => SchemaChanges::Apply,
+                SchemaChanges_::Ignore => SchemaChanges::Ignore,
+                SchemaChanges_::Stop => SchemaChanges::Stop,
+            }),
+            stall_after: self.stall_after,
+            log_budget: self.log_budget,
+            over_budget: self.over_budget.map(|action| match action {
+                OverBudget_::Warn => OverBudget::Warn,
+                OverBudget_::Release => OverBudget::Release,
+            }),
             name: self.name,
             deletes: self.deletes.map(|deletes| match deletes {
                 Deletes_::Ignore => Deletes::Ignore,
@@ -177,6 +215,10 @@ impl PipelineOptions {
             && self.replace.is_none()
             && self.deletes.is_none()
             && !self.allow_empty
+            && self.schema_changes.is_none()
+            && self.stall_after.is_none()
+            && self.log_budget.is_none()
+            && self.over_budget.is_none()
     }
 }
 

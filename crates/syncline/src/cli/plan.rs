@@ -58,7 +58,7 @@ pub(crate) async fn show(pipelines: &[Pipeline], session: &Session) -> Result<En
 }
 
 async fn look(pipeline: &Pipeline, cx: &Context, session: &Session) -> Result<Prepared> {
-    let mut prepared = prepare(pipeline, syncline_connectors::by_scheme, cx, &session.state).await?;
+    let mut prepared = prepare(pipeline, syncline_connectors::by_scheme, cx, &session.state, false).await?;
     prepared.look_ahead().await;
     Ok(prepared)
 }

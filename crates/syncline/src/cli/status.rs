@@ -1,15 +1,20 @@
 //! `syncline status [FILE]`: what is done, what is left.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use clap::Args;
 use serde_json::json;
 use syncline_config::File;
 use syncline_connect::LOG_MARK;
-use syncline_engine::{follow::FollowMark, incremental::Mark};
+use syncline_engine::{
+    follow::{FollowMark, LIVE_MARK, Lag},
+    incremental::Mark,
+};
 use syncline_state::{RunSummary, SavedStream, Store, StreamPhase};
 use syncline_types::{Progress, Result};
 
 use super::{Ended, Session};
-use crate::output::{bytes, count, table};
+use crate::output::{bytes, count, duration, table};
 
 #[derive(Args)]
 pub(crate) struct StatusCommand {
@@ -132,7 +137,12 @@ fn show(session: &Session, summary: &RunSummary) {
         let streams: Vec<&str> = mark.copied.keys().map(String::as_str).collect();
         output.line(format!("  followed up to {}: {}", mark.position.0, streams.join(", ")));
     }
-    for (source, text) in summary.marks.iter().filter(|(source, _)| *source != LOG_MARK) {
+    let lag = summary.marks.get(LIVE_MARK).and_then(|text| serde_json::from_str::<Lag>(text).ok());
+    if let Some(lag) = &lag {
+        output.line(format!("  {}", lag_line(lag)));
+    }
+    // Names with a `+` are those of the pipeline itself.
+    for (source, text) in summary.marks.iter().filter(|(source, _)| !source.starts_with('+')) {
         let mark = Mark::read(text).ok();
         let value = mark.as_ref().and_then(|mark| mark.value.as_deref()).unwrap_or("no value yet");
         let cursor = mark.as_ref().map_or("?", |mark| mark.cursor.as_str());
@@ -152,5 +162,16 @@ fn show(session: &Session, summary: &RunSummary) {
         "from": summary.from, "to": summary.to, "started": summary.started, "updated": summary.updated,
         "dead_letters": summary.letters, "streams": streams, "marks": marks,
         "followed": followed.map(|mark| json!({"position": mark.position.0, "streams": mark.copied.keys().collect::<Vec<_>>()})),
+        "lag": lag,
     }));
+}
+
+/// How far behind a pipeline was when it was last looked at.
+fn lag_line(lag: &Lag) -> String {
+    let mut parts = vec![];
+    parts.extend(lag.seconds.map(|seconds| format!("{} behind", duration(seconds))));
+    parts.extend(lag.bytes.map(|left| format!("{} of the log left", bytes(left))));
+    parts.extend(lag.stalled.as_ref().map(|cause| format!("no progress: {cause}")));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    format!("{}, {} ago", parts.join(", "), duration(now.saturating_sub(lag.at) as f64))
 }

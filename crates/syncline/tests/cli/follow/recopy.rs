@@ -1,0 +1,90 @@
+//! Copying a stream again, or a part of it, of a pipeline that follows.
+
+use std::time::{Duration, Instant};
+
+use crate::tables::{Pair, nothing_left, same_rows};
+
+const WAIT_MAX: Duration = Duration::from_secs(40);
+
+const TABLES: &str = "CREATE TABLE t (id int PRIMARY KEY, v text);
+    INSERT INTO t SELECT g, 'v' || g FROM generate_series(1, 500) g;
+    CREATE TABLE other (id int PRIMARY KEY, v text); INSERT INTO other SELECT g, 'x' FROM generate_series(1, 50) g";
+
+/// What somebody has done to the target behind our back.
+const DAMAGE: &str = "UPDATE t SET v = 'wrong' WHERE id % 10 = 0; DELETE FROM t WHERE id % 10 = 1;
+    INSERT INTO t VALUES (-1, 'extra'); UPDATE other SET v = 'wrong' WHERE id = 1";
+
+fn file(pair: &Pair) -> String {
+    pair.desk.file(
+        "f.yaml",
+        &format!(
+            "connections:\n  a: {{ url: \"{}\" }}\n  b: {{ url: \"{}\" }}\npipelines:\n  f:\n    from: a\n    to: b\n    sync: follow\n",
+            pair.from.url(),
+            pair.to.url()
+        ),
+    )
+}
+
+#[test]
+fn a_stream_of_a_pipeline_that_is_not_running_is_copied_again() {
+    let Some(pair) = Pair::new() else { return };
+    pair.from.sql(TABLES);
+    let file = file(&pair);
+    pair.desk.run(&["run", &file, "--until-caught-up"]).expect_code(0);
+    pair.to.sql(DAMAGE);
+    pair.from.sql("UPDATE t SET v = 'moved' WHERE id = 20; UPDATE other SET v = 'moved' WHERE id = 2");
+    let ended = pair.desk.run(&["recopy", &file, "f", "t", "--where", "id <= 100"]).expect_code(0);
+    assert_eq!(ended.of("recopy")[0]["running"], false, "{}", ended.finished);
+    same_rows(
+        (&pair.from, "SELECT * FROM t WHERE id <= 100"),
+        (&pair.to, "SELECT * FROM t WHERE id BETWEEN 1 AND 100"),
+    );
+    assert_eq!(pair.to.sql("SELECT v FROM t WHERE id = 110"), "wrong", "only the part was copied");
+    assert_eq!(pair.to.sql("SELECT v FROM other WHERE id = 1"), "wrong", "and no other stream");
+    let ended = pair.desk.run(&["recopy", &file, "f", "public.t"]).expect_code(0);
+    let summary = ended.of("summary");
+    assert_eq!(summary[0]["streams"].as_array().map(Vec::len), Some(1), "{}", ended.finished);
+    same_rows((&pair.from, "TABLE t"), (&pair.to, "TABLE t"));
+    assert_eq!(pair.to.sql("SELECT v FROM other WHERE id <= 2 ORDER BY id"), "wrong\nmoved");
+    nothing_left(&pair.to);
+}
+
+#[test]
+fn a_running_pipeline_copies_a_stream_again_and_goes_on() {
+    let Some(pair) = Pair::new() else { return };
+    pair.from.sql(TABLES);
+    let file = file(&pair);
+    let run = pair.desk.syncline(&["run", &file]).args(["--output", "json"]).start();
+    run.wait_for_output(|line| line.contains("\"following\""));
+    pair.to.sql(DAMAGE);
+    let ended = pair.desk.run(&["recopy", &file, "f", "t"]).expect_code(0);
+    assert_eq!(ended.of("recopy")[0]["running"], true, "{}", ended.finished);
+    let until = Instant::now() + WAIT_MAX;
+    while pair.to.sql("SELECT count(*) FROM t WHERE v = 'wrong' OR id = -1") != "0" {
+        assert!(run.is_running() && Instant::now() < until, "{}{}", run.stdout(), run.stderr());
+        pair.from.sql("UPDATE t SET v = v || '.' WHERE id = 7");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    pair.from.sql("INSERT INTO t VALUES (1000, 'last')");
+    while pair.to.sql("SELECT count(*) FROM t WHERE id = 1000") == "0" {
+        assert!(run.is_running() && Instant::now() < until, "{}{}", run.stdout(), run.stderr());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    run.interrupt();
+    pair.desk.read(run.wait()).expect_code(0);
+    same_rows((&pair.from, "TABLE t"), (&pair.to, "TABLE t"));
+}
+
+#[test]
+fn what_cannot_be_copied_again_is_said_at_once() {
+    let Some(pair) = Pair::new() else { return };
+    pair.from.sql(TABLES);
+    let file = file(&pair);
+    pair.desk.run(&["run", &file, "--until-caught-up"]).expect_code(0);
+    pair.desk.run(&["recopy", &file, "f", "nothing"]).failed(1, "SYN-3001").names(&["nothing", "public.t"]);
+    pair.desk
+        .run(&["recopy", &file, "f", "t", "--where", "nothing = 1"])
+        .failed(2, "SYN-1008")
+        .names(&["nothing"]);
+    pair.desk.run(&["run", &file, "--until-caught-up"]).expect_code(0);
+}

@@ -1,0 +1,179 @@
+//! Columns that change at the source while it is followed.
+
+use std::time::{Duration, Instant};
+
+use crate::desk::Ran;
+use crate::ends::Ends;
+use crate::tables::{Pair, nothing_left, same_rows};
+
+const WAIT_MAX: Duration = Duration::from_secs(40);
+
+const TABLE: &str = "CREATE TABLE t (id int PRIMARY KEY, v text, w varchar(10), n int NOT NULL);
+    INSERT INTO t SELECT g, 'v' || g, 'w', g FROM generate_series(1, 100) g;
+    CREATE TABLE other (id int PRIMARY KEY, v text); INSERT INTO other VALUES (1, 'x')";
+
+fn run(pair: &Pair, policy: &str) -> Ran {
+    let options = ["--sync", "follow", "--name", "f", "--until-caught-up", "--schema-changes", policy];
+    pair.desk.run(&pair.copy(&options))
+}
+
+/// Columns in one order on both sides, since new ones come last at the target.
+fn same(pair: &Pair, columns: &str) {
+    let query = format!("SELECT {columns} FROM t");
+    same_rows((&pair.from, &query), (&pair.to, &query));
+    let names = "SELECT string_agg(column_name::text, ',' ORDER BY column_name) FROM information_schema.columns WHERE table_name = 't'";
+    assert_eq!(pair.from.sql(names), pair.to.sql(names), "the same columns");
+    same_rows((&pair.from, "TABLE other"), (&pair.to, "TABLE other"));
+    nothing_left(&pair.to);
+}
+
+#[test]
+fn the_target_follows_columns_that_come_go_and_change() {
+    let Some(pair) = Pair::new() else { return };
+    for (statements, columns, copied_again) in [
+        ("ALTER TABLE t ADD COLUMN x int; INSERT INTO t VALUES (101, 'a', 'b', 1, 7); UPDATE t SET x = id WHERE id < 9",
+            "id, v, w, n, x", false),
+        ("ALTER TABLE t DROP COLUMN v; INSERT INTO t VALUES (101, 'b', 1); DELETE FROM t WHERE id = 3", "id, w, n", false),
+        ("ALTER TABLE t RENAME COLUMN v TO text; UPDATE t SET text = 'new' WHERE id = 5", "id, text, w, n", false),
+        ("ALTER TABLE t ALTER w TYPE varchar(50); INSERT INTO t VALUES (101, 'a', repeat('w', 50), 1)", "id, v, w, n", false),
+        ("ALTER TABLE t ALTER n TYPE bigint; INSERT INTO t VALUES (101, 'a', 'w', 5000000000)", "id, v, w, n", false),
+        ("ALTER TABLE t RENAME COLUMN id TO number; DELETE FROM t WHERE number = 5; UPDATE t SET v = 'new' WHERE number = 6",
+            "number, v, w, n", false),
+        // Rows that are there get values of which the log says nothing.
+        ("ALTER TABLE t ADD COLUMN x int DEFAULT 7; UPDATE t SET v = 'new' WHERE id = 1", "id, v, w, n, x", true),
+        ("ALTER TABLE t ALTER n TYPE text USING 'number ' || n; UPDATE t SET v = 'new' WHERE id = 1", "id, v, w, n", true),
+        ("ALTER TABLE t RENAME COLUMN v TO x; ALTER TABLE t RENAME COLUMN w TO v; ALTER TABLE t RENAME COLUMN x TO w;
+          UPDATE t SET n = 0 WHERE id = 1", "id, v, w, n", true),
+        ("ALTER TABLE t DROP COLUMN v; ALTER TABLE t ADD COLUMN v int; UPDATE t SET v = id WHERE id < 50",
+            "id, v, w, n", true),
+    ] {
+        pair.from.sql(&format!("DROP TABLE IF EXISTS t, other; {TABLE}"));
+        pair.to.sql("DROP TABLE IF EXISTS t, other");
+        pair.desk.run(&pair.copy(&["--sync", "follow", "--name", "f", "--until-caught-up", "--restart"])).expect_code(0);
+        pair.from.sql("UPDATE t SET v = 'before' WHERE id = 2");
+        pair.from.sql(statements);
+        pair.from.sql("INSERT INTO other VALUES (2, 'after')");
+        let ended = run(&pair, "apply").expect_code(0);
+        let changes = ended.of("schema_changed");
+        assert_eq!(changes.len(), 1, "{statements}: {}", ended.finished);
+        assert_eq!(changes[0]["copied_again"], copied_again, "{statements}: {}", ended.finished);
+        same(&pair, columns);
+        // The next one begins with what the last one has left.
+        pair.from.sql("DELETE FROM t WHERE n IS NULL; INSERT INTO other VALUES (3, 'later')");
+        let ended = run(&pair, "apply").expect_code(0);
+        assert!(ended.of("schema_changed").is_empty(), "{statements}: {}", ended.finished);
+        same(&pair, columns);
+    }
+}
+
+#[test]
+fn changes_one_after_the_other_and_inside_of_transactions_are_followed() {
+    let Some(pair) = Pair::new() else { return };
+    pair.from.sql(TABLE);
+    run(&pair, "apply").expect_code(0);
+    pair.from.sql(
+        "INSERT INTO t VALUES (101, 'a', 'b', 1); ALTER TABLE t ADD COLUMN x int; INSERT INTO t VALUES (102, 'a', 'b', 1, 5);
+         ALTER TABLE t ADD COLUMN y int; UPDATE t SET y = x; ALTER TABLE t DROP COLUMN x; UPDATE t SET y = 3 WHERE id = 4",
+    );
+    // Filled before anybody has seen the column, with other tables before it in the same transaction.
+    pair.from.sql(
+        "BEGIN; INSERT INTO other SELECT g, 'many' FROM generate_series(10, 20) g; ALTER TABLE t ADD COLUMN z text;
+         UPDATE t SET z = 'z' || id; COMMIT",
+    );
+    let ended = run(&pair, "apply").expect_code(0);
+    assert_eq!(ended.of("schema_changed").len(), 4, "{}", ended.finished);
+    same(&pair, "id, v, w, n, y, z");
+    // Rows of both shapes in one transaction: there is no moment between at which the target could change.
+    pair.from.sql(
+        "BEGIN; UPDATE t SET n = 0 WHERE id = 1; ALTER TABLE t ADD COLUMN q int; UPDATE t SET q = 1; COMMIT",
+    );
+    run(&pair, "apply").failed(1, "SYN-3009").names(&["public.t", "--restart"]);
+    let options = ["--sync", "follow", "--name", "f", "--until-caught-up", "--restart"];
+    pair.desk.run(&pair.copy(&options)).expect_code(0);
+    same(&pair, "id, v, w, n, y, z, q");
+}
+
+#[test]
+fn other_policies_leave_the_target_as_it_is() {
+    let Some(pair) = Pair::new() else { return };
+    pair.from.sql(TABLE);
+    run(&pair, "stop").expect_code(0);
+    pair.from.sql("INSERT INTO t VALUES (101, 'a', 'b', 1); ALTER TABLE t ADD COLUMN x int; ALTER TABLE t DROP COLUMN v");
+    pair.from.sql("INSERT INTO t VALUES (102, 'b', 1, 5); UPDATE t SET x = 1 WHERE id = 1; INSERT INTO other VALUES (2, 'y')");
+    run(&pair, "stop").failed(1, "SYN-3009").names(&[
+        "public.t",
+        "`x` is new",
+        "`v` is gone",
+        "schema_changes: apply",
+    ]);
+    assert_eq!(pair.to.sql("SELECT count(*) FROM t"), "101", "what came before it is there");
+    run(&pair, "ignore").expect_code(0);
+    same_rows((&pair.from, "SELECT id, w, n FROM t"), (&pair.to, "SELECT id, w, n FROM t"));
+    assert_eq!(pair.to.sql("SELECT v IS NULL FROM t WHERE id = 102"), "t");
+    assert_eq!(pair.to.sql("SELECT v FROM t WHERE id = 50"), "v50", "values of before stay");
+    same_rows((&pair.from, "TABLE other"), (&pair.to, "TABLE other"));
+    pair.from.sql("UPDATE t SET x = 2, n = 7 WHERE id = 4; ALTER TABLE t ADD COLUMN more int; UPDATE t SET w = 'end' WHERE id = 6");
+    run(&pair, "ignore").expect_code(0);
+    same_rows((&pair.from, "SELECT id, w, n FROM t"), (&pair.to, "SELECT id, w, n FROM t"));
+}
+
+#[test]
+fn new_tables_are_taken_in_while_it_runs() {
+    let Some(pair) = Pair::new() else { return };
+    pair.from.sql(TABLE);
+    let options = ["--sync", "follow", "--name", "f", "--schema-changes", "apply"];
+    let run = pair.desk.syncline(&pair.copy(&options)).args(["--output", "json"]).start();
+    run.wait_for_output(|line| line.contains("\"following\""));
+    pair.from.sql("CREATE TABLE new (id int PRIMARY KEY, v text); INSERT INTO new SELECT g, 'x' FROM generate_series(1, 50) g");
+    pair.from.sql("ALTER TABLE t ADD COLUMN x int; UPDATE t SET x = id");
+    let until = Instant::now() + 2 * WAIT_MAX;
+    while pair.to.sql("SELECT to_regclass('new') IS NOT NULL") == "f"
+        || pair.to.sql("SELECT count(*) FROM new") != "50"
+    {
+        assert!(run.is_running() && Instant::now() < until, "{}{}", run.stdout(), run.stderr());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    pair.from.sql("UPDATE new SET v = 'y' WHERE id < 10; INSERT INTO t VALUES (500, 'last', '', 0, 0)");
+    let until = Instant::now() + WAIT_MAX;
+    while pair.to.sql("SELECT count(*) FROM t WHERE id = 500") == "0" {
+        assert!(run.is_running() && Instant::now() < until, "{}{}", run.stdout(), run.stderr());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    run.interrupt();
+    pair.desk.read(run.wait()).expect_code(0);
+    same(&pair, "id, v, w, n, x");
+    same_rows((&pair.from, "TABLE new"), (&pair.to, "TABLE new"));
+}
+
+#[test]
+fn every_source_tells_of_its_columns_and_every_target_follows() {
+    for kinds in [
+        ("postgres", "mysql"),
+        ("postgres", "sqlite"),
+        ("mysql", "postgres"),
+        ("mariadb", "mariadb"),
+        ("sqlite", "postgres"),
+    ] {
+        let Some(ends) = Ends::new(kinds) else { continue };
+        let rows: Vec<String> = (1..=50).map(|id| format!("({id}, 'v{id}', {id})")).collect();
+        ends.from.sql(&format!(
+            "CREATE TABLE t (id int PRIMARY KEY, v varchar(20), n int); INSERT INTO t VALUES {};",
+            rows.join(", ")
+        ));
+        let options = ["--sync", "follow", "--name", "f", "--until-caught-up", "--schema-changes", "apply"];
+        let command = ends.command("copy", &options);
+        let run = || ends.desk.run(&command).expect_code(0);
+        run();
+        for (statements, columns) in [
+            ("ALTER TABLE t ADD COLUMN x int; UPDATE t SET x = id WHERE id < 10;", "id, v, n, x"),
+            ("ALTER TABLE t DROP COLUMN n; DELETE FROM t WHERE id = 3;", "id, v, x"),
+            ("ALTER TABLE t RENAME COLUMN v TO w; UPDATE t SET w = 'new' WHERE id = 5;", "id, w, x"),
+        ] {
+            ends.from.sql("UPDATE t SET id = id + 100 WHERE id = 20 OR id = 120;");
+            ends.from.sql(statements);
+            let ended = run();
+            assert_eq!(ended.of("schema_changed").len(), 1, "{kinds:?} {statements}: {}", ended.finished);
+            ends.same(&format!("SELECT {columns} FROM t ORDER BY id"));
+        }
+    }
+}
