@@ -6,12 +6,13 @@ use std::{
 };
 
 use syncline_config::OnError;
-use syncline_connect::{LogBatch, NetChanges, Read, Reject, Reservation, Target, WriteMode};
+use syncline_connect::{Changes, LogBatch, NetChanges, Read, Reject, Reservation, Target, WriteMode};
 use syncline_state::NewLetter;
 use syncline_steps::Chain;
-use syncline_types::{Position, Result};
+use syncline_types::{Error, Position, Result};
 
 use super::{
+    alone::{Alone, apart},
     net::Net,
     passage::Passage,
     story::{Page, Story},
@@ -43,6 +44,8 @@ pub(crate) struct Gather {
     pub(crate) counted: Counted,
     /// The highest place in the order of the log.
     pub(crate) last: Option<u64>,
+    /// Changes that are applied one by one, behind all others, in their order.
+    alone: Vec<(u64, usize, Gathered)>,
 }
 
 /// What the changes of a stream are gathered into.
@@ -53,9 +56,19 @@ enum Gathered {
 
 /// What is to be done to each target, by the stream's number.
 pub(crate) struct Together {
-    /// With whether rows that it is to change may not be there.
-    pub(crate) nets: Vec<(usize, NetChanges, bool)>,
+    pub(crate) nets: Vec<OneNet>,
     _memory: Vec<Reservation>,
+}
+
+/// What is to be done to one target.
+pub(crate) struct OneNet {
+    /// The stream.
+    pub(crate) number: usize,
+    pub(crate) net: NetChanges,
+    /// Whether rows that it is to change may not be there.
+    pub(crate) lenient: bool,
+    /// Where it stands in the order of the log, if it is a single change.
+    pub(crate) alone: Option<u64>,
 }
 
 /// What has gone by.
@@ -97,14 +110,15 @@ impl Followed {
 
 impl Gather {
     pub(crate) fn is_empty(&self) -> bool {
-        self.streams.is_empty() && self.position.is_none() && self.letters.is_empty()
+        self.streams.is_empty() && self.alone.is_empty() && self.position.is_none() && self.letters.is_empty()
     }
 
     pub(crate) fn bytes(&self) -> u64 {
         self.counted.bytes
     }
 
-    /// Takes what a log has told, through the steps; but not of streams that are `foreign`.
+    /// Takes what a log has told, through the steps; but not of streams that are `foreign`. Where the target is
+    /// to be treated with care, each change stands alone, and those that it has refused become dead letters.
     ///
     /// # Errors
     /// When a step fails on a row and the pipeline stops for it.
@@ -115,44 +129,44 @@ impl Gather {
         on_error: OnError,
         foreign: &[bool],
         page: Page<'_>,
+        careful: Option<&BTreeMap<u64, Error>>,
     ) -> Result<()> {
         let LogBatch { changes, position, committed_micros, transactions, bytes, memory } = batch;
+        let mut alone = vec![];
         for changes in changes {
             let number = changes.stream;
             let Some(stream) = streams.get(number).filter(|_| !foreign[number]) else { continue };
             let count = changes.rows.num_rows() + changes.gone.num_rows() + changes.rejects.len();
             self.counted.changes += count as u64;
-            let (passed, refused) = stream.passage.pass(&changes)?;
-            let unread = changes.rejects.iter().map(|reject| (reject.clone(), None));
-            let refused = refused.into_iter().map(|reject| {
-                let row = reject.row as usize;
-                (reject, Some(row))
-            });
-            for (reject, row) in unread.chain(refused) {
-                if on_error == OnError::Stop {
-                    return Err(reject.error);
-                }
-                let payload = match row {
-                    Some(row) => stream.chain.letter(&changes.rows, row)?,
-                    None => serde_json::Value::Null,
+            for reject in &changes.rejects {
+                self.refuse(stream, number, reject, serde_json::Value::Null, on_error)?;
+            }
+            let position = position.as_ref().map_or(page.position, |position| &position.0);
+            let page = Page { committed_micros, position, ..page };
+            match careful {
+                None => self.pass(stream, number, &changes, on_error, page)?,
+                Some(_) => alone.extend(apart(&changes).into_iter().map(|one| (number, one))),
+            }
+        }
+        alone.sort_unstable_by_key(|(_, one)| one.sequence);
+        for (number, Alone { sequence, changes }) in alone {
+            let Some(stream) = streams.get(number) else { continue };
+            if let Some(error) = careful.and_then(|refused| refused.get(&sequence)) {
+                let payload = match changes.rows.num_rows() {
+                    0 => serde_json::Value::Null,
+                    _ => stream.chain.letter(&changes.rows, 0)?,
                 };
-                self.counted.rejected += 1;
-                self.letters.push((number, letter(stream, &reject, payload)));
+                let reject = Reject { row: 0, place: None, error: error.clone() };
+                self.refuse(stream, number, &reject, payload, on_error)?;
+                self.last = self.last.max(Some(sequence));
+                continue;
             }
-            let places = passed.written.iter().map(|written| written.sequence);
-            let places = places.chain(passed.went.iter().map(|went| went.sequence)).chain(passed.truncated);
-            self.last = self.last.max(places.max());
-            let gathered = match self.streams.entry(number) {
-                Entry::Occupied(gathered) => gathered.into_mut(),
-                Entry::Vacant(place) => place.insert(stream.gathered()?),
-            };
-            match gathered {
-                Gathered::Net(net) => net.add(passed, committed_micros.unwrap_or_else(now_micros))?,
-                Gathered::Story(story) => {
-                    let position = position.as_ref().map_or(page.position, |position| &position.0);
-                    story.add(&stream.target, &passed, Page { committed_micros, position, ..page })?;
-                }
-            }
+            let mut gather = Gather::default();
+            gather.pass(stream, number, &changes, on_error, Page { committed_micros, ..page })?;
+            self.last = self.last.max(gather.last);
+            self.counted.rejected += gather.counted.rejected;
+            self.letters.extend(gather.letters);
+            self.alone.extend(gather.streams.into_iter().map(|(number, net)| (sequence, number, net)));
         }
         self.position = position;
         self.memory.extend(memory);
@@ -161,17 +175,64 @@ impl Gather {
         Ok(())
     }
 
+    /// Takes changes of one stream through its steps.
+    fn pass(
+        &mut self,
+        stream: &Followed,
+        number: usize,
+        changes: &Changes,
+        on_error: OnError,
+        page: Page<'_>,
+    ) -> Result<()> {
+        let (passed, refused) = stream.passage.pass(changes)?;
+        for reject in refused {
+            let payload = stream.chain.letter(&changes.rows, reject.row as usize)?;
+            self.refuse(stream, number, &reject, payload, on_error)?;
+        }
+        let places = passed.written.iter().map(|written| written.sequence);
+        let places = places.chain(passed.went.iter().map(|went| went.sequence)).chain(passed.truncated);
+        self.last = self.last.max(places.max());
+        let gathered = match self.streams.entry(number) {
+            Entry::Occupied(gathered) => gathered.into_mut(),
+            Entry::Vacant(place) => place.insert(stream.gathered()?),
+        };
+        match gathered {
+            Gathered::Net(net) => net.add(passed, page.committed_micros.unwrap_or_else(now_micros)),
+            Gathered::Story(story) => story.add(&stream.target, &passed, page),
+        }
+    }
+
+    /// A row goes to the dead letters, or stops the pipeline.
+    fn refuse(
+        &mut self,
+        stream: &Followed,
+        number: usize,
+        reject: &Reject,
+        payload: serde_json::Value,
+        on_error: OnError,
+    ) -> Result<()> {
+        if on_error == OnError::Stop {
+            return Err(reject.error.clone());
+        }
+        self.counted.rejected += 1;
+        self.letters.push((number, letter(stream, reject, payload)));
+        Ok(())
+    }
+
     /// What it all comes to.
     pub(crate) fn finish(self, streams: &[Followed]) -> Result<Together> {
         let mut all = vec![];
-        for (number, gathered) in self.streams {
+        let together = self.streams.into_iter().map(|(number, gathered)| (None, number, gathered));
+        let alone = self.alone.into_iter().map(|(sequence, number, one)| (Some(sequence), number, one));
+        for (alone, number, gathered) in together.chain(alone) {
             let Some(stream) = streams.get(number) else { continue };
             let (net, notes) = match gathered {
                 Gathered::Net(net) => net.finish(&stream.target)?,
                 Gathered::Story(story) => (story.finish(&stream.target)?, None),
             };
-            all.extend((!net.is_empty()).then_some((number, net, false)));
-            all.extend(notes.filter(|notes| !notes.is_empty()).map(|notes| (number, notes, true)));
+            let one = |net, lenient| OneNet { number, net, lenient, alone };
+            all.extend((!net.is_empty()).then(|| one(net, false)));
+            all.extend(notes.filter(|notes| !notes.is_empty()).map(|notes| one(notes, true)));
         }
         Ok(Together { nets: all, _memory: self.memory })
     }

@@ -4,17 +4,17 @@
 //! then the source's confirmation. While one part is applied the next is gathered, so that parts
 //! grow by themselves when the target is slow and are single transactions when it is not.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use syncline_config::OnError;
 use syncline_connect::{Applier, Log, LogReader, Logged, RunRef, SchemaChange, Sink};
 use syncline_state::{LetterPlace, NewLetter, Store};
-use syncline_types::{Column, Error, Position, Result, SplitId, codes};
+use syncline_types::{Column, Error, ErrorKind, Position, Result, SplitId, codes};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    gather::{Counted, Followed, Gather},
+    gather::{Counted, Followed, Gather, OneNet},
     known_mark,
     mark::{FollowMark, LOG},
     story::Page,
@@ -109,6 +109,8 @@ enum Ended {
     Halt(Halt),
     /// It is to be read again in other parts.
     Cut,
+    /// It is to be read again, and applied change by change.
+    Carefully,
 }
 
 /// What is known while the log is read.
@@ -122,6 +124,9 @@ struct Reading {
     schema: Option<Box<SchemaChange>>,
     /// How many changes there were before those that are read now.
     base: u64,
+    /// Changes are applied one by one up to the next commit, but for those that the target has refused, which are
+    /// known by their place in the order of the log behind the last commit.
+    careful: Option<BTreeMap<u64, Error>>,
 }
 
 /// What becomes of a part that was applied.
@@ -130,6 +135,8 @@ enum Part {
     Committed,
     /// More of its transaction follows.
     Open,
+    /// The target does not take it: perhaps this single change.
+    Refused(Error, Option<u64>),
 }
 
 impl Live {
@@ -144,13 +151,15 @@ impl Live {
         stop: &CancellationToken,
         observer: &mut dyn Observer,
     ) -> Result<Halt> {
-        let mut cut = None;
+        let (mut cut, mut careful) = (None, None);
         loop {
             let foreign = vec![false; self.streams.len()];
-            let mut reading = Reading { cut: cut.take(), foreign, ..Reading::default() };
+            let (cut_now, careful_now) = (cut.take(), careful.take());
+            let mut reading = Reading { cut: cut_now, foreign, careful: careful_now, ..Reading::default() };
             match self.read_on(&mut reading, upto, stop, observer).await? {
                 Ended::Halt(halt) => return Ok(halt),
                 Ended::Cut => cut = reading.schema.map(|change| change.position),
+                Ended::Carefully => careful = reading.careful,
             }
         }
     }
@@ -264,7 +273,9 @@ impl Live {
             gather = more;
             observer.turned(Turn::Reading);
             match (done?, position) {
+                (Part::Refused(error, alone), _) => return self.refused(reading, error, alone),
                 (Part::Committed, Some(position)) => {
+                    reading.careful = None;
                     let counted = open.counted;
                     let changes = open.changes(reading.base, self.mark.changes);
                     open = Open::default();
@@ -275,6 +286,19 @@ impl Live {
                 (_, position) => (open.is_open, open.whole) = (true, position),
             }
         }
+    }
+
+    /// The target does not take what it was given. Together they may be what it does not take, so they are
+    /// given to it one by one; then it is clear which one it refuses.
+    fn refused(&self, reading: &mut Reading, error: Error, alone: Option<u64>) -> Result<Ended> {
+        match (&mut reading.careful, alone) {
+            (None, _) => reading.careful = Some(BTreeMap::new()),
+            (Some(refused), Some(sequence)) if self.on_error == OnError::DeadLetter => {
+                refused.insert(sequence, error);
+            }
+            (Some(_), _) => return Err(error),
+        }
+        Ok(Ended::Carefully)
     }
 
     fn reached(&self, upto: Option<&Position>) -> Result<bool> {
@@ -289,7 +313,14 @@ impl Live {
             Logged::Changes(batch) => {
                 let (position, base) = (self.mark.position.0.as_str(), reading.base);
                 let page = Page { position, base, committed_micros: None };
-                gather.add(&self.streams, batch, self.on_error, &reading.foreign, page)
+                gather.add(
+                    &self.streams,
+                    batch,
+                    self.on_error,
+                    &reading.foreign,
+                    page,
+                    reading.careful.as_ref(),
+                )
             }
             Logged::Idle(_) => Ok(()),
             Logged::Schema(change) => {
@@ -342,17 +373,21 @@ impl Live {
         };
         self.limits.pass(part.counted.changes, part.counted.bytes).await;
         let together = part.finish(&self.streams)?;
-        for (number, net, lenient) in &together.nets {
+        for OneNet { number, net, lenient, alone } in &together.nets {
             let Some(stream) = self.streams.get(*number) else { continue };
-            let missed = applier.apply(&stream.target, net).await?;
+            let missed = match applier.apply(&stream.target, net).await {
+                Err(error) if error.kind() == ErrorKind::Value => return Ok(Part::Refused(error, *alone)),
+                missed => missed?,
+            };
             // A copy may be of a later moment, at which such a row was gone again.
             if missed > 0 && !lenient && self.mark.steady_from.is_none() {
                 let name = stream.target.name.to_string();
-                return Err(Error::new(&codes::LOG_INCOMPLETE, "update rows of", format!("`{name}`"))
+                let error = Error::new(&codes::LOG_INCOMPLETE, "update rows of", format!("`{name}`"))
                     .because(format!(
                         "{missed} of them are not there, and the log does not repeat the values that were left alone"
                     ))
-                    .hint("Look at who deletes rows from it; `syncline verify --repair` puts them back"));
+                    .hint("Look at who deletes rows from it; `syncline verify --repair` puts them back");
+                return Ok(Part::Refused(error, *alone));
             }
         }
         drop(together);
@@ -364,8 +399,10 @@ impl Live {
         if !is_last && !applier.wants_commit() {
             return Ok(Part::Open);
         }
-        self.commit(applier, &position, open, base).await?;
-        Ok(Part::Committed)
+        match self.commit(applier, &position, open, base).await {
+            Err(error) if error.kind() == ErrorKind::Value => Ok(Part::Refused(error, None)),
+            committed => committed.map(|()| Part::Committed),
+        }
     }
 
     async fn commit(

@@ -4,6 +4,7 @@
 //! then everything is applied that the log has told since. A change that the copy had already seen is
 //! applied again, which by key changes nothing in the end.
 
+mod alone;
 mod evolve;
 mod gather;
 mod live;

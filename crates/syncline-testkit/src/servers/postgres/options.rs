@@ -41,8 +41,8 @@ impl Options {
     #[must_use]
     pub fn logical(self) -> Self {
         self.setting("wal_level", "logical")
-            .setting("max_replication_slots", "32")
-            .setting("max_wal_senders", "32")
+            .setting("max_replication_slots", "400")
+            .setting("max_wal_senders", "100")
     }
 
     /// Keeps its data on a disk of so many bytes (at least 64 MiB), of which a fresh cluster takes 40.

@@ -6,6 +6,7 @@ mod lite;
 mod live;
 mod mysql_source;
 mod recopy;
+mod refused;
 mod release;
 mod schema;
 mod targets;
