@@ -26,13 +26,13 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
 
 /// What makes them.
 pub(crate) fn tables() -> String {
-    let mut sql = "CREATE TABLE accounts (id int PRIMARY KEY, balance bigint NOT NULL, note text);
-        CREATE TABLE moves (id bigint PRIMARY KEY, a int NOT NULL, b int NOT NULL, n int NOT NULL);
-        CREATE TABLE orders (id bigint PRIMARY KEY, items int NOT NULL, total bigint NOT NULL, note varchar(60));
-        CREATE TABLE items (order_id bigint, number int, amount int NOT NULL, PRIMARY KEY (order_id, number));
-        CREATE TABLE documents (id varchar(40) PRIMARY KEY, version int NOT NULL, body text);
-        CREATE TABLE scratch (id int PRIMARY KEY, v varchar(20));
-        CREATE TABLE clock (writer int PRIMARY KEY, tick bigint NOT NULL);\n"
+    let mut sql = "CREATE TABLE accounts (id int NOT NULL PRIMARY KEY, balance bigint NOT NULL, note text);
+        CREATE TABLE moves (id bigint NOT NULL PRIMARY KEY, a int NOT NULL, b int NOT NULL, n int NOT NULL);
+        CREATE TABLE orders (id bigint NOT NULL PRIMARY KEY, items int NOT NULL, total bigint NOT NULL, note varchar(60));
+        CREATE TABLE items (order_id bigint NOT NULL, number int NOT NULL, amount int NOT NULL, PRIMARY KEY (order_id, number));
+        CREATE TABLE documents (id varchar(40) NOT NULL PRIMARY KEY, version int NOT NULL, body text);
+        CREATE TABLE scratch (id int NOT NULL PRIMARY KEY, v varchar(20));
+        CREATE TABLE clock (writer int NOT NULL PRIMARY KEY, tick bigint NOT NULL);\n"
         .to_owned();
     let accounts: Vec<String> = (1..=ACCOUNTS).map(|id| format!("({id}, {BALANCE}, NULL)")).collect();
     sql += &format!("INSERT INTO accounts VALUES {};\n", accounts.join(", "));

@@ -122,7 +122,11 @@ impl Soak<'_> {
         let path = |name: &str| desk.path().join(name);
         let (mut source, mut target) =
             (End::start(self.from, &path("source.db")), End::start(self.to, &path("target.db")));
-        let mut random = seed.rng();
+        // Not the same for each pair, and for one pair the same whether there are others or not.
+        let pair = format!("{}-{}", self.from, self.to);
+        let pair =
+            pair.bytes().fold(seed.value(), |all, byte| all.wrapping_mul(31).wrapping_add(byte.into()));
+        let mut random = Rng::new(pair);
         let faults = draw(&mut random, self.seconds, &source, &target);
         eprintln!("{} -> {}: SYNCLINE_SEED={}", self.from, self.to, seed.value());
         faults.iter().for_each(|fault| eprintln!("  {fault}"));
@@ -215,6 +219,8 @@ impl Soak<'_> {
             }
         }
         copy_ends();
+        // Also where the copy took all of the time there is something to be looked at.
+        thread::sleep(self.seconds / 4);
         failed
     }
 }
