@@ -49,6 +49,8 @@ pub(crate) struct PostgresApplier {
     landings: HashMap<(u32, Vec<String>), Arc<Landing>>,
     /// The temporary tables that are there.
     made: HashSet<String>,
+    /// Those in which rows of the open transaction lie that were moved on.
+    filled: HashSet<String>,
 }
 
 /// A temporary table, and what is done with what lies in it.
@@ -73,6 +75,7 @@ impl PostgresApplier {
             tables: HashMap::new(),
             landings: HashMap::new(),
             made: HashSet::new(),
+            filled: HashSet::new(),
         })
     }
 
@@ -195,11 +198,16 @@ impl PostgresApplier {
         Ok(Some(sql))
     }
 
-    /// Rows into their temporary table, which is empty.
+    /// Rows into their temporary table. It empties itself at the commit, and has to be emptied here only for
+    /// another part of one transaction.
     async fn land(&mut self, target: &Target, rows: &RecordBatch) -> Result<Arc<Landing>> {
         let landing = self.landing(target, rows).await?;
         let name = target.name.to_string();
         let client = &self.client;
+        if !self.filled.insert(landing.name.clone()) {
+            let empty = format!("DELETE FROM {}", landing.name);
+            client.run_long(&empty, "apply changes to table", &name).await?;
+        }
         let copying = client.inner.copy_in::<_, Bytes>(landing.copy.as_str());
         let mut sink = Box::pin(client.answer("write to table", &name, copying).await?);
         let mut rejects = vec![];
@@ -225,7 +233,7 @@ impl PostgresApplier {
     async fn delete(&mut self, target: &Target, keys: &RecordBatch) -> Result<()> {
         let landing = self.land(target, keys).await?;
         let table = self.shared.quoted(&target.name);
-        self.done(target, &landing, delete_staged(&Postgres, &table, &landing.name, &target.key)).await
+        self.move_on(target, &delete_staged(&Postgres, &table, &landing.name, &target.key)).await
     }
 
     /// Sets what is given of rows that are there; returns how many are not.
@@ -241,7 +249,9 @@ impl PostgresApplier {
         let missed = self.client.text(&missed, "apply changes to table", &target.name.to_string()).await?;
         // Where nothing but the key is known there is nothing to set.
         let sql = update_changed(&Postgres, &table, &landing.name, &target.key, &columns, |_, _, _| None);
-        self.done(target, &landing, sql.unwrap_or_default()).await?;
+        if let Some(sql) = sql {
+            self.move_on(target, &sql).await?;
+        }
         Ok(missed.and_then(|missed| missed.parse().ok()).unwrap_or(0))
     }
 
@@ -256,13 +266,12 @@ impl PostgresApplier {
                 merge(&Postgres, &table, stage, &landing.columns, key, &columns, |_, _, _| None)
             }
         };
-        self.done(target, &landing, sql).await
+        self.move_on(target, &sql).await
     }
 
-    /// Moves on what lies in a temporary table, and empties it for the next part of the transaction.
-    async fn done(&self, target: &Target, landing: &Landing, sql: String) -> Result<()> {
-        let sql = format!("{sql}; DELETE FROM {}", landing.name);
-        self.client.run_long(&sql, "apply changes to table", &target.name.to_string()).await
+    /// Moves on what lies in a temporary table.
+    async fn move_on(&self, target: &Target, sql: &str) -> Result<()> {
+        self.client.run_long(sql, "apply changes to table", &target.name.to_string()).await
     }
 }
 
@@ -313,6 +322,7 @@ impl Applier for PostgresApplier {
         sql.push("COMMIT".into());
         self.client.run(&sql.join("; "), "commit to", &self.shared.config.place()).await?;
         self.open = false;
+        self.filled.clear();
         Ok(())
     }
 
@@ -322,6 +332,7 @@ impl Applier for PostgresApplier {
             self.open = false;
             // What was made in the transaction went with it.
             self.made.clear();
+            self.filled.clear();
         }
         Ok(())
     }
