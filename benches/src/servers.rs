@@ -15,10 +15,10 @@ use syncline_testkit::{
 
 use crate::measure::setting;
 
-/// Two servers of each kind, and a folder for files.
+/// Two servers of each kind, one more that is followed, and a folder for files.
 pub(crate) struct Servers {
-    postgres: [OnceLock<Postgres>; 2],
-    mysql: [OnceLock<Mysql>; 2],
+    postgres: [OnceLock<Postgres>; 3],
+    mysql: [OnceLock<Mysql>; 3],
     folder: PathBuf,
 }
 
@@ -26,11 +26,13 @@ pub(crate) struct Servers {
 pub(crate) const DATABASE: &str = "postgres";
 pub(crate) const SHOP: &str = "shop";
 
-/// Which of the two servers of a kind.
+/// Which of the servers of a kind.
 #[derive(Clone, Copy)]
 pub(crate) enum End {
     Source = 0,
     Target = 1,
+    /// A source that can be followed.
+    Logged = 2,
 }
 
 impl Servers {
@@ -46,14 +48,17 @@ impl Servers {
 
     pub(crate) fn postgres(&self, end: End) -> &Postgres {
         self.postgres[end as usize].get_or_init(|| {
-            Postgres::start(
-                postgres::Options::new()
-                    .durable()
-                    .setting("shared_buffers", "256MB")
-                    .setting("max_wal_size", "8GB")
-                    .setting("checkpoint_timeout", "1h")
-                    .setting("autovacuum", "off"),
-            )
+            let options = postgres::Options::new()
+                .durable()
+                .setting("shared_buffers", "256MB")
+                .setting("max_wal_size", "8GB")
+                .setting("checkpoint_timeout", "1h")
+                .setting("autovacuum", "off");
+            Postgres::start(match end {
+                // When a transaction was committed there is when its lag begins.
+                End::Logged => options.logical().setting("track_commit_timestamp", "on"),
+                End::Source | End::Target => options,
+            })
         })
     }
 
@@ -64,7 +69,11 @@ impl Servers {
                 Ok("mysql") => Product::Mysql,
                 _ => Product::Mariadb,
             };
-            let mut options = mysql::Options::new()
+            let mut options = match end {
+                End::Logged => mysql::Options::new().binlog(),
+                End::Source | End::Target => mysql::Options::new(),
+            };
+            options = options
                 .durable()
                 .setting("innodb-buffer-pool-size", "512M")
                 .setting("max-allowed-packet", "256M");

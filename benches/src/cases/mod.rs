@@ -1,6 +1,7 @@
 //! What is measured.
 
 mod file;
+mod follow;
 mod incremental;
 mod mysql;
 mod postgres;
@@ -9,11 +10,35 @@ use crate::{measure::Candidate, servers::Servers};
 
 /// A case by its name.
 pub(crate) struct Case {
-    pub(crate) name: &'static str,
+    name: &'static str,
     pub(crate) run: fn(&Servers),
 }
 
-pub(crate) static CASES: &[Case] = &[
+/// The cases of these names. One that is no case's own is the first word of several.
+pub(crate) fn named(names: &[String]) -> Result<Vec<&'static Case>, String> {
+    if names.is_empty() {
+        return Ok(CASES.iter().collect());
+    }
+    let mut all = vec![];
+    for name in names {
+        let mut found: Vec<_> = CASES.iter().filter(|case| case.name == name).collect();
+        if found.is_empty() {
+            found = CASES.iter().filter(|case| case.name.split('-').next() == Some(name)).collect();
+        }
+        if found.is_empty() {
+            return Err(name.clone());
+        }
+        all.extend(found);
+    }
+    Ok(all)
+}
+
+/// What all cases are called.
+pub(crate) fn names() -> Vec<&'static str> {
+    CASES.iter().map(|case| case.name).collect()
+}
+
+static CASES: &[Case] = &[
     Case { name: "orders", run: postgres::orders },
     Case { name: "narrow", run: postgres::narrow },
     Case { name: "sqlite", run: postgres::from_sqlite },
@@ -28,6 +53,10 @@ pub(crate) static CASES: &[Case] = &[
     Case { name: "mysql-file", run: file::from_mysql },
     Case { name: "csv-postgres", run: file::csv_into_postgres },
     Case { name: "incremental", run: incremental::into_postgres },
+    Case { name: "follow-small", run: follow::small },
+    Case { name: "follow-big", run: follow::big },
+    Case { name: "follow-memory", run: follow::memory },
+    Case { name: "follow-lag", run: follow::lag },
 ];
 
 /// Rows of many megabytes, a few at a time.

@@ -129,6 +129,11 @@ impl Postgres {
         self.home.path().join("socket")
     }
 
+    /// One of PostgreSQL's own programs, of the server's version.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.binaries.program(name)
+    }
+
     /// Runs SQL as the superuser, each statement by itself. Rows come one a line, columns parted by `|`.
     ///
     /// # Panics

@@ -1,0 +1,108 @@
+//! Following: changes that wait in the log are drained, and how late they arrive when they do not wait.
+
+mod lag;
+mod workload;
+
+use std::cell::Cell;
+
+use self::workload::{BLACKHOLE, Workload};
+use crate::{
+    measure::{Candidate, compare, setting},
+    servers::{DATABASE, End, Servers},
+};
+
+/// Changes in a small transaction.
+const TOGETHER: u64 = 100;
+
+fn transactions() -> u64 {
+    setting("SYNCLINE_BENCH_CHANGES", 500_000) / TOGETHER
+}
+
+/// PostgreSQL's own subscription and Syncline, into PostgreSQL.
+fn into_postgres(workload: &Workload<'_>, at_target: &Cell<bool>) {
+    let servers = workload.servers;
+    let own = Candidate {
+        name: "PostgreSQL's own subscription",
+        is_pipe: true,
+        prepare: Box::new(|| {
+            at_target.set(true);
+            workload.subscribe();
+        }),
+        command: Box::new(|| workload.await_subscription()),
+    };
+    let syncline = Candidate {
+        name: "syncline",
+        is_pipe: false,
+        prepare: Box::new(|| {
+            at_target.set(true);
+            workload.unsubscribe();
+            workload.reset(&workload.target_url());
+        }),
+        command: Box::new(|| workload.follow(&workload.target_url())),
+    };
+    let case = format!("PG -> PG {}", workload.title);
+    compare(&case, workload.changes(), workload.bytes(), &[own, syncline], &|| {
+        workload.arrived(at_target.get())
+    });
+    workload.unsubscribe();
+    servers.postgres(End::Target).psql(DATABASE, "CHECKPOINT");
+}
+
+/// What only reads the log: PostgreSQL's own tool into a file, and Syncline into nothing.
+fn into_nothing(workload: &Workload<'_>, at_target: &Cell<bool>) {
+    let own = Candidate {
+        name: "pg_recvlogical into a file",
+        is_pipe: false,
+        prepare: Box::new(|| {
+            at_target.set(false);
+            workload.reset_slot("received");
+        }),
+        command: Box::new(|| workload.receive()),
+    };
+    let syncline = Candidate {
+        name: "syncline",
+        is_pipe: false,
+        prepare: Box::new(|| {
+            at_target.set(false);
+            workload.reset(BLACKHOLE);
+        }),
+        command: Box::new(|| workload.follow(BLACKHOLE)),
+    };
+    let case = format!("PG -> blackhole {}", workload.title);
+    compare(&case, workload.changes(), workload.bytes(), &[own, syncline], &|| {
+        workload.arrived(at_target.get())
+    });
+}
+
+fn drain(servers: &Servers, database: &'static str, title: &str, is_one: bool) {
+    let workload = Workload::prepare(servers, database, title, transactions(), is_one);
+    let at_target = Cell::new(false);
+    into_nothing(&workload, &at_target);
+    into_postgres(&workload, &at_target);
+    workload.drop();
+}
+
+/// Many small transactions.
+pub(super) fn small(servers: &Servers) {
+    let title = format!("{} changes in {} transactions", transactions() * TOGETHER, transactions());
+    drain(servers, "small", &title, false);
+}
+
+/// The same in one transaction.
+pub(super) fn big(servers: &Servers) {
+    let title = format!("{} changes in one transaction", transactions() * TOGETHER);
+    drain(servers, "big", &title, true);
+}
+
+/// Memory, not speed: one transaction of millions of rows.
+pub(super) fn memory(servers: &Servers) {
+    let rows = setting("SYNCLINE_BENCH_ROWS", 1_000_000) * 5;
+    let workload = Workload::prepare(servers, "memory", &format!("{rows} rows in one transaction"), 0, true);
+    workload.insert(rows);
+    let at_target = Cell::new(false);
+    into_nothing(&workload, &at_target);
+    into_postgres(&workload, &at_target);
+    workload.drop();
+}
+
+pub(super) use lag::lag;
