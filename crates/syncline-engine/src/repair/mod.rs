@@ -40,7 +40,7 @@ use crate::{
         pair::{Pair, Side, keys_only},
         place::Place,
         rows,
-        settle::{self, Looked},
+        settle::{self, Looked, Unnamed},
         wanted::Wanted,
     },
 };
@@ -299,8 +299,16 @@ impl Stream<'_> {
             return Ok((pair, wanted, verdict));
         }
         let pair = Pair::open(pipeline, self.work, &self.ends.source, &self.ends.target).await?;
-        let mut wanted = Wanted::up_to(ROWS_MAX);
-        let verdict = compare(&pair, pipeline.parallel, &hashes, &mut wanted, observer).await?;
+        // What is deleted at the source may be there for good.
+        let keeps = self.work.passage.as_ref().is_some_and(|passage| passage.keeps());
+        let mut wanted = Wanted::up_to(ROWS_MAX).leaving_extra(keeps);
+        if !keeps {
+            let verdict = compare(&pair, pipeline.parallel, &hashes, &mut wanted, observer).await?;
+            return Ok((pair, wanted, verdict));
+        }
+        let mut unnamed = Unnamed { observer, only_extra: true };
+        let mut verdict = compare(&pair, pipeline.parallel, &hashes, &mut wanted, &mut unnamed).await?;
+        verdict.keep_extra();
         Ok((pair, wanted, verdict))
     }
 

@@ -46,13 +46,15 @@ pub struct StreamVerdict {
     pub moving: Option<Moving>,
 }
 
-/// Rows that differed and may have been on their way. They count as neither missing, different nor extra.
+/// Rows that differ at first sight, and count as neither missing, different nor extra.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Moving {
     /// Those that were seen equal later.
     pub settled: u64,
     /// Those of which it is not known whether they differ or are on their way.
     pub unsettled: u64,
+    /// Rows that only the target has, which stay there because deletions are ignored.
+    pub kept: u64,
 }
 
 impl StreamVerdict {
@@ -73,6 +75,12 @@ impl StreamVerdict {
     /// Rows that may differ.
     pub fn unsettled(&self) -> u64 {
         self.moving.map_or(0, |moving| moving.unsettled)
+    }
+
+    /// Rows that only the target has are no difference.
+    pub(crate) fn keep_extra(&mut self) {
+        let moving = self.moving.get_or_insert_default();
+        moving.kept += std::mem::take(&mut self.extra);
     }
 
     pub(crate) fn count(&mut self, kind: Kind) {

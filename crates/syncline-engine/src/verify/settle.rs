@@ -59,13 +59,18 @@ pub(crate) async fn compare_moving(
     observer: &mut dyn Observer,
 ) -> Result<Looked> {
     let (pipeline, ends) = (lookup.pipeline, lookup.ends);
+    let keeps = lookup.work.passage.as_ref().is_some_and(|passage| passage.keeps());
     let mut until = None;
     let mut moving = Moving::default();
     loop {
         let pair = Pair::open(pipeline, lookup.work, &ends.source, &ends.target).await?;
-        let mut wanted = Wanted::found(SUSPECTS_MAX);
-        let mut verdict =
-            compare(&pair, pipeline.parallel, scratch, &mut wanted, &mut Unnamed(observer)).await?;
+        let mut wanted = Wanted::found(SUSPECTS_MAX).leaving_extra(keeps);
+        let mut unnamed = Unnamed { observer, only_extra: false };
+        let mut verdict = compare(&pair, pipeline.parallel, scratch, &mut wanted, &mut unnamed).await?;
+        if keeps {
+            moving.kept = verdict.extra;
+            verdict.extra = 0;
+        }
         let until = *until.get_or_insert_with(|| Instant::now() + settle);
         let found = wanted.found.take().unwrap_or_default();
         let (schema, key) = (pair.source.schema.clone(), pair.key.clone());
@@ -77,7 +82,14 @@ pub(crate) async fn compare_moving(
             observer.settling(&verdict.stream, differing);
         }
         let Found { rows: suspects, splits } = found;
-        let settled = settle_all(lookup, place, suspects, &splits, until).await?;
+        let mut settled = settle_all(lookup, place, suspects, &splits, until).await?;
+        if keeps {
+            // Deleted at the source between two looks.
+            let gone = |suspect: &mut Suspect| suspect.seen.unwrap_or_default().kind() == Kind::Extra;
+            let of_both = [&mut settled.differing, &mut settled.unsettled];
+            moving.kept +=
+                of_both.into_iter().map(|all| all.extract_if(.., gone).count() as u64).sum::<u64>();
+        }
         moving.settled += settled.settled;
         let clear = settled.differing.is_empty() && settled.unsettled.is_empty();
         if rest > 0 && clear && Instant::now() < until {
@@ -121,7 +133,8 @@ async fn settle_all(
         let mark = place.position().await?;
         let began = Instant::now();
         let seen = lookup.look(&mut suspects, splits).await?;
-        let alike = if began.elapsed() < LOOK_QUICK { ALIKE } else { ALIKE_SLOW };
+        let took = began.elapsed();
+        let alike = if took < LOOK_QUICK { ALIKE } else { ALIKE_SLOW };
         let head = Arc::new(place.head().await?);
         let before = suspects.len();
         let mut left = vec![];
@@ -134,6 +147,10 @@ async fn settle_all(
         all.differing.extend(differing);
         suspects = left;
         looks += 1;
+        if took >= LOOK_QUICK && !suspects.is_empty() {
+            // Another look is too dear before anything can be told by it.
+            wait_past(place, &head, until).await?;
+        }
         // Of those that the pipeline is past something is still found out.
         let hopeless = place.stands_still() && suspects.iter().all(|suspect| suspect.past == 0);
         if hopeless || Instant::now() >= until {
@@ -147,6 +164,17 @@ async fn settle_all(
     suspects.sort_by(|a, b| order(a).cmp(&order(b)));
     all.unsettled = suspects;
     Ok(all)
+}
+
+/// Waits until the pipeline is past a position, or there is no more time, or nobody applies changes.
+async fn wait_past(place: &Place, position: &Position, until: Instant) -> Result<()> {
+    while !place.is_past(&place.position().await?, position)?
+        && !place.stands_still()
+        && Instant::now() < until
+    {
+        sleep(PAUSE).await;
+    }
+    Ok(())
 }
 
 /// How the ends compare in one row.
@@ -227,25 +255,32 @@ impl Suspect {
     }
 }
 
-/// Tells all but which rows differ at first sight.
-struct Unnamed<'a>(&'a mut dyn Observer);
+/// Tells all but which rows differ at first sight, or which of them only the target has.
+pub(crate) struct Unnamed<'a> {
+    pub(crate) observer: &'a mut dyn Observer,
+    pub(crate) only_extra: bool,
+}
 
 impl Observer for Unnamed<'_> {
     fn comparing(&mut self, stream: &str, how: &str) {
-        self.0.comparing(stream, how);
+        self.observer.comparing(stream, how);
     }
 
     fn progress(&mut self, stream: &str, rows: u64) {
-        self.0.progress(stream, rows);
+        self.observer.progress(stream, rows);
     }
 
-    fn difference(&mut self, _: &str, _: &Difference) {}
+    fn difference(&mut self, stream: &str, difference: &Difference) {
+        if self.only_extra && difference.kind != Kind::Extra {
+            self.observer.difference(stream, difference);
+        }
+    }
 
     fn settling(&mut self, stream: &str, rows: u64) {
-        self.0.settling(stream, rows);
+        self.observer.settling(stream, rows);
     }
 
     fn unsettled(&mut self, stream: &str, difference: &Difference) {
-        self.0.unsettled(stream, difference);
+        self.observer.unsettled(stream, difference);
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Wanted {
     pub(crate) truncated: bool,
     /// Rows of the source that cannot be read, or on which a step fails.
     pub(crate) source_unreadable: u64,
+    /// Whether rows that the source lacks are to stay, so that nobody wants to know of them.
+    leaves_extra: bool,
     /// Row by row, for whoever is to look at them again; then they are not among those of a side.
     pub(crate) found: Option<Found>,
 }
@@ -65,6 +67,11 @@ impl Wanted {
         Wanted { room, found: Some(Found::default()), ..Wanted::default() }
     }
 
+    /// Leaves those out that the source lacks, if so.
+    pub(crate) fn leaving_extra(self, leaves_extra: bool) -> Self {
+        Wanted { leaves_extra, ..self }
+    }
+
     /// Takes note of a row, by the hash of its key; `text` gives the texts of the key's columns.
     pub(crate) fn note(
         &mut self,
@@ -73,6 +80,9 @@ impl Wanted {
         split: Option<&Split>,
         text: impl FnOnce() -> Option<Vec<String>>,
     ) {
+        if self.leaves_extra && kind == Kind::Extra {
+            return;
+        }
         let noted = self.at_source.keys.len() + self.at_target.keys.len();
         if noted + self.found.as_ref().map_or(0, |found| found.rows.len()) >= self.room {
             self.truncated = true;

@@ -32,7 +32,7 @@ pub(crate) struct TraceCommand {
     options: PipelineOptions,
     /// Of a pipeline that follows: how long a row that differs is looked at again, until it is clear
     /// whether it was on its way
-    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration_seconds)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration_seconds)]
     settle: u64,
 }
 

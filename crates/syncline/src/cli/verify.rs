@@ -181,6 +181,13 @@ fn conclude(
             rows(differing)
         ));
     }
+    let kept = sum(|verdict| verdict.moving.map_or(0, |moving| moving.kept));
+    if kept > 0 {
+        output.line(format!(
+            "{pipeline}: {} only at the target, and kept there: `deletes: ignore`",
+            rows_are(kept)
+        ));
+    }
     match (unsettled, standing.runs) {
         (0, _) => {}
         (_, true) => output.line(format!(

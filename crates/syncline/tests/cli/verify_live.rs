@@ -11,6 +11,8 @@ use syncline_testkit::{process::Running, seed::Seed};
 
 use crate::{
     desk::{Ran, number, sum},
+    ends::Ends,
+    lite::Lite,
     tables::{Holder, Pair, nothing_left, same_rows},
 };
 
@@ -230,7 +232,7 @@ fn rows_that_cannot_be_settled_are_not_said_to_be_equal() {
     // Nothing can be applied, and everything can be read.
     let holder = Holder::start(&pair.to, "LOCK TABLE accounts IN SHARE ROW EXCLUSIVE MODE");
     pair.from.sql("UPDATE accounts SET balance = 2 WHERE id IN (1, 77); DELETE FROM accounts WHERE id = 78");
-    let quick = ["--settle", "2s"];
+    let quick = ["--settle", "6s"];
     let verify = [&["--sync", "follow", "--name", "f"], &quick[..]].concat();
     let ran = pair.desk.run(&pair.command("verify", &verify)).expect_code(3);
     assert_eq!(counts(ran.last()), [0, 0, 0, 3], "{}", ran.finished);
@@ -238,7 +240,7 @@ fn rows_that_cannot_be_settled_are_not_said_to_be_equal() {
     assert_eq!(named(&ran, "unsettled"), keys, "{}", ran.finished);
     assert_eq!(ran.of("followed")[0]["running"], true, "{}", ran.finished);
     let text = pair.desk.text(&pair.command("verify", &verify)).expect_code(3);
-    assert!(text.stdout.contains("f: 3 rows are still moving after 2.0 s"), "{text}");
+    assert!(text.stdout.contains("f: 3 rows are still moving after 6.0 s"), "{text}");
     // A repair leaves them to the pipeline.
     let repair = [&verify[..], &["--repair"]].concat();
     let ran = pair.desk.run(&pair.command("verify", &repair)).expect_code(3);
@@ -297,6 +299,109 @@ fn stop_between(pair: &Pair) {
     let older = "SELECT count(*) FROM (SELECT DISTINCT ON (tx) balance FROM seen ORDER BY tx, balance DESC) s WHERE balance <> 11";
     assert_eq!(pair.to.sql(older), "0", "{}", pair.to.sql("SELECT DISTINCT tx, balance FROM seen"));
     same(pair);
+}
+
+#[test]
+fn what_is_kept_of_deleted_rows_is_no_difference_and_no_repair_removes_it() {
+    let Some(pair) = Pair::new() else { return };
+    pair.from.sql(TABLES);
+    let keep = ["--deletes", "ignore"];
+    let program = pair.desk.syncline(&follow(&pair, &keep)).args(["--output", "json"]);
+    let run = program.deadline(FOLLOW_MAX).start();
+    run.wait_for_output(|line| line.contains("\"following\""));
+    pair.from.sql("DELETE FROM accounts WHERE id = 7; DELETE FROM jobs WHERE name = 'job 7'; UPDATE accounts SET balance = 3 WHERE id = 9");
+    pair.to.sql("UPDATE accounts SET balance = 4 WHERE id = 1700");
+    let kept = |told: &Value| [sum(told, "kept"), sum(told, "extra"), sum(told, "different")];
+    let ran = verify(&pair, &keep).expect_code(3);
+    assert_eq!((kept(ran.last()), named(&ran, "difference").len()), ([2, 0, 1], 1), "{}", ran.finished);
+    let told = verify(&pair, &[&keep[..], &["--repair"]].concat()).done();
+    assert_eq!((kept(&told), sum(&told, "repaired")), ([2, 0, 0], 1), "{told}");
+    // Killed, it is repaired as one that does not run.
+    run.kill9();
+    assert!(pair.desk.hear(run.wait()).was_killed());
+    pair.to.sql("UPDATE accounts SET balance = 4 WHERE id = 1701");
+    let told = verify(&pair, &[&keep[..], &["--repair"]].concat()).done();
+    assert_eq!((kept(&told), sum(&told, "repaired")), ([2, 0, 0], 1), "{told}");
+    assert_eq!(pair.to.sql("SELECT count(*) FROM accounts WHERE id = 7"), "1");
+    pair.desk.run(&follow(&pair, &["--deletes", "ignore", "--until-caught-up"])).expect_code(0);
+    let still = "SELECT * FROM accounts WHERE id <> 7";
+    same_rows((&pair.from, still), (&pair.to, still));
+    let text = pair.desk.text(&command(&pair, &keep)).expect_code(0);
+    assert!(text.stdout.contains("f: 2 rows are only at the target, and kept there"), "{text}");
+}
+
+/// Ends whose positions and marks are other ones.
+#[test]
+fn other_ends_are_compared_and_put_right_too() {
+    for kinds in [("mysql", "postgres"), ("mariadb", "mysql"), ("sqlite", "mariadb")] {
+        let Some(ends) = Ends::new(kinds) else { continue };
+        let rows: Vec<String> = (1..=300).map(|id| format!("({id}, {id}, 'note {id}')")).collect();
+        ends.from.sql(&format!(
+            "CREATE TABLE t (id bigint NOT NULL PRIMARY KEY, n bigint, note varchar(50)); INSERT INTO t VALUES {}",
+            rows.join(",")
+        ));
+        let command = |command: &str, options: &[&str]| {
+            ends.command(command, &[&["--sync", "follow", "--name", "f", "--stream", "t"], options].concat())
+        };
+        let run = |arguments: &[String]| {
+            let program = ends.desk.syncline(arguments).args(["--output", "json"]);
+            ends.desk.read(program.deadline(VERIFY_MAX).run())
+        };
+        run(&command("copy", &["--until-caught-up"])).expect_code(0);
+        assert_eq!(counts(&run(&command("verify", &[])).done()), [0; 4], "{}", ends.what);
+        ends.from.sql("UPDATE t SET n = 0 WHERE id < 4; DELETE FROM t WHERE id = 9");
+        let ran = run(&command("verify", &[])).expect_code(3);
+        assert_eq!(counts(ran.last()), [0, 0, 0, 4], "{}: {}", ends.what, ran.finished);
+        let follow = ends.desk.syncline(&command("copy", &[])).args(["--output", "json"]);
+        let follow = follow.deadline(FOLLOW_MAX).start();
+        follow.wait_for_output(|line| line.contains("\"following\""));
+        let told = run(&command("verify", &[])).done();
+        assert_eq!(counts(&told), [0; 4], "{}: {told}", ends.what);
+        ends.to.sql("DELETE FROM t WHERE id = 20; UPDATE t SET n = -1 WHERE id = 21; INSERT INTO t VALUES (999, 1, NULL)");
+        let ran = run(&command("verify", &[])).expect_code(3);
+        assert_eq!(counts(ran.last()), [1, 1, 1, 0], "{}: {}", ends.what, ran.finished);
+        let told = run(&command("verify", &["--repair"])).done();
+        assert_eq!(sum(&told, "repaired"), 3, "{}: {told}", ends.what);
+        let trace = run(&[command("trace", &[]), vec!["t".to_owned(), "21".to_owned()]].concat());
+        assert_eq!(trace.expect_code(0).last()["verdict"], "applied", "{}", ends.what);
+        follow.interrupt();
+        ends.desk.read(follow.wait()).expect_code(0);
+        ends.same("SELECT id, n, note FROM t ORDER BY id");
+    }
+}
+
+/// A target that one writer at a time may write to, and that computes no checksums.
+#[test]
+fn a_file_is_compared_and_put_right_while_it_is_written_to() {
+    let Some(pair) = Pair::new() else { return };
+    pair.from.sql(TABLES);
+    let lite = Lite::at(pair.desk.path().join("target.db"));
+    let command = |command: &str, options: &[&str]| {
+        let url = lite.url();
+        [&[command, pair.from.url(), &url, "--sync", "follow", "--name", "f"], options]
+            .concat()
+            .iter()
+            .map(|argument| (*argument).to_owned())
+            .collect::<Vec<_>>()
+    };
+    let program = pair.desk.syncline(&command("copy", &[])).args(["--output", "json"]);
+    let run = program.deadline(FOLLOW_MAX).start();
+    run.wait_for_output(|line| line.contains("\"following\""));
+    let seed = Seed::from_env();
+    while_moving(&pair, &seed, || {
+        assert_eq!(counts(&patiently(&pair, &command("verify", &[])).done()), [0; 4]);
+        lite.sql(SPOIL);
+        let ran = patiently(&pair, &command("verify", &[])).expect_code(3);
+        assert_eq!(named(&ran, "difference"), SPOILT, "{}", ran.finished);
+        let told = patiently(&pair, &command("verify", &["--repair"])).done();
+        assert_eq!(sum(&told, "repaired"), 6, "{told}");
+    });
+    assert!(run.is_running(), "{}{}", run.stdout(), run.stderr());
+    stopped(&pair, run);
+    pair.desk.run(&command("copy", &["--until-caught-up"])).expect_code(0);
+    let told = patiently(&pair, &command("verify", &[])).done();
+    assert_eq!((counts(&told), sum(&told, "settled")), ([0; 4], 0), "{told}");
+    lite.nothing_left();
 }
 
 #[test]
