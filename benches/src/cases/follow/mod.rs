@@ -5,7 +5,7 @@ mod workload;
 
 use std::cell::Cell;
 
-use self::workload::{BLACKHOLE, Workload};
+use self::workload::{BLACKHOLE, Work, Workload};
 use crate::{
     measure::{Candidate, compare, setting},
     servers::{DATABASE, End, Servers},
@@ -74,8 +74,8 @@ fn into_nothing(workload: &Workload<'_>, at_target: &Cell<bool>) {
     });
 }
 
-fn drain(servers: &Servers, database: &'static str, title: &str, is_one: bool) {
-    let workload = Workload::prepare(servers, database, title, transactions(), is_one);
+fn drain(servers: &Servers, database: &'static str, title: &str, work: Work) {
+    let workload = Workload::prepare(servers, database, title, work);
     let at_target = Cell::new(false);
     into_nothing(&workload, &at_target);
     into_postgres(&workload, &at_target);
@@ -84,25 +84,22 @@ fn drain(servers: &Servers, database: &'static str, title: &str, is_one: bool) {
 
 /// Many small transactions.
 pub(super) fn small(servers: &Servers) {
-    let title = format!("{} changes in {} transactions", transactions() * TOGETHER, transactions());
-    drain(servers, "small", &title, false);
+    let count = transactions();
+    let title = format!("{} changes in {count} transactions", count * TOGETHER);
+    drain(servers, "small", &title, Work::Transactions { count, is_one: false });
 }
 
 /// The same in one transaction.
 pub(super) fn big(servers: &Servers) {
-    let title = format!("{} changes in one transaction", transactions() * TOGETHER);
-    drain(servers, "big", &title, true);
+    let count = transactions();
+    let title = format!("{} changes in one transaction", count * TOGETHER);
+    drain(servers, "big", &title, Work::Transactions { count, is_one: true });
 }
 
 /// Memory, not speed: one transaction of millions of rows.
 pub(super) fn memory(servers: &Servers) {
     let rows = setting("SYNCLINE_BENCH_ROWS", 1_000_000) * 5;
-    let workload = Workload::prepare(servers, "memory", &format!("{rows} rows in one transaction"), 0, true);
-    workload.insert(rows);
-    let at_target = Cell::new(false);
-    into_nothing(&workload, &at_target);
-    into_postgres(&workload, &at_target);
-    workload.drop();
+    drain(servers, "memory", &format!("{rows} rows in one transaction"), Work::Rows(rows));
 }
 
 pub(super) use lag::lag;
