@@ -8,7 +8,7 @@ use syncline_connect::nearest;
 use syncline_types::{Code, Error, codes};
 
 /// More names than this are no help to anybody.
-const NAMES_MAX: usize = 20;
+const NAMES_MAX: usize = 30;
 /// A message repeats what the user wrote, and that may be a page.
 const REASON_CHARS_MAX: usize = 500;
 

@@ -11,6 +11,10 @@ use crate::{
 const SLOWLY: &[&str] =
     &["--stream", "t", "--chunk-rows", "100", "--parallel", "2", "--limit-rows", "1000/s"];
 
+/// Longer than a lock is waited for, which a process that has just ended may still hold.
+const MORE_SLOWLY: &[&str] =
+    &["--stream", "t", "--chunk-rows", "100", "--parallel", "2", "--limit-rows", "250/s"];
+
 fn source(ends: &Ends) {
     let rows: Vec<String> = (1..=2_000).map(|id| format!("({id}, 'value {id}')")).collect();
     ends.from.sql(&format!(
@@ -49,10 +53,10 @@ fn a_second_run_with_another_state_is_refused_by_the_target() {
     for kinds in ALL {
         let Some(ends) = Ends::new(kinds) else { return };
         source(&ends);
-        let first = ends.copy(SLOWLY).start();
+        let first = ends.copy(MORE_SLOWLY).start();
         ends.desk.wait_for_chunks(&first, 1);
         let elsewhere = Desk::new();
-        let failed = elsewhere.run(&ends.command("copy", SLOWLY)).expect_code(1);
+        let failed = elsewhere.run(&ends.command("copy", MORE_SLOWLY)).expect_code(1);
         let code = failed.last()["code"].as_str().unwrap_or_default();
         assert!(["SYN-5001", "SYN-5002"].contains(&code), "{}: {}", ends.what, failed.finished);
         assert!(first.is_running(), "{}: the first is disturbed\n{}", ends.what, first.stdout());
