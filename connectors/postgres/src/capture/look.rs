@@ -110,7 +110,7 @@ impl Look {
         let mut changes = vec![];
         for (stream, (read, table)) in self.reads.iter_mut().zip(&tables).enumerate() {
             let schema = table.table.schema();
-            if fits(read, &read.stream.schema, &schema.columns) {
+            if fits(read, &read.stream.schema, &schema.columns) && are_those(read, &schema) {
                 continue;
             }
             *read = Arc::new(changed(read, &schema));
@@ -237,6 +237,14 @@ async fn give(out: &Out, logged: Logged) -> Result<()> {
     // Whoever has gone wants nothing any more, and this task ends with them.
     let _ = out.send(Ok(logged)).await;
     Ok(())
+}
+
+/// Whether the columns are those that they were, and not others of their names.
+fn are_those(read: &Read, schema: &TableSchema) -> bool {
+    schema.columns.iter().all(|here| {
+        let known = read.stream.schema.column(&here.name).and_then(|known| known.id);
+        known.zip(here.id).is_none_or(|(known, here)| known == here)
+    })
 }
 
 /// What is read of a stream whose schema is another one: where all columns were read, all are; else those

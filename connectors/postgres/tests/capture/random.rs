@@ -24,7 +24,9 @@ fn script(rng: &mut Rng, session: u64) -> String {
         let (first, second, n) = (a.min(b), a.max(b), rng.below(50));
         let key = |rng: &mut Rng| session * 10 + rng.below(10);
         let (one, other) = (key(rng), key(rng));
-        sql.push_str("BEGIN;\n");
+        sql.push_str(&format!(
+            "BEGIN; SELECT 1 FROM accounts WHERE id IN ({first}, {second}) ORDER BY id FOR UPDATE;\n"
+        ));
         sql.push_str(&format!("UPDATE accounts SET n = n - {n} WHERE id = {first};\n"));
         sql.push_str(&match rng.below(5) {
             0 => format!("SELECT pg_sleep(0.0{});\n", rng.below(9)),

@@ -108,6 +108,14 @@ pub(super) enum Seen {
 pub(super) fn see(connection: &Connection, database: &Database, read: &Arc<Read>) -> Result<Option<Seen>> {
     let name = &read.stream.name.table;
     let Some(table) = find_table(connection, database, name, Look::Declared)? else { return Ok(None) };
+    if !in_order(&table, read) {
+        return Err(Error::new(&codes::LOG_LOST, "go on following table", format!("`{}`", read.stream.name))
+            .because(
+                "its columns are in another order: one was dropped and added again, or names were exchanged, and what \
+                 that has done to its rows is told by nothing",
+            )
+            .hint("Copy it again: --restart, or `syncline recopy`"));
+    }
     if fits(&table, read) {
         return Told::new(&table, read).map(|told| Some(Seen::Same(told)));
     }
@@ -124,6 +132,16 @@ pub(super) fn see(connection: &Connection, database: &Database, read: &Arc<Read>
 
 fn same(one: &Column, other: &Column) -> bool {
     one.native == other.native && one.generated == other.generated
+}
+
+/// Whether the columns that were there come in the order that they had. Columns have no numbers, and altering
+/// a table never moves one: where it looks so, it is another one of that name.
+fn in_order(table: &Table, read: &Read) -> bool {
+    let planned = read.stream.schema.columns.iter();
+    let places = planned
+        .filter_map(|planned| table.columns.iter().position(|here| here.column.name == planned.name))
+        .collect::<Vec<_>>();
+    places.is_sorted()
 }
 
 /// Whether the columns that are read are those that were planned, and none has come.

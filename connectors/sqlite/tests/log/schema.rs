@@ -22,6 +22,24 @@ async fn columns_come_go_and_change_their_names() {
 }
 
 #[tokio::test]
+async fn columns_that_are_others_of_their_names_stop_it() {
+    for harm in [
+        "ALTER TABLE t DROP COLUMN a; ALTER TABLE t ADD COLUMN a TEXT",
+        "ALTER TABLE t RENAME COLUMN a TO x; ALTER TABLE t RENAME COLUMN b TO a; ALTER TABLE t RENAME COLUMN x TO b",
+    ] {
+        let rig = Rig::new(
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b TEXT); INSERT INTO t VALUES (1, 'a', 'b')",
+        )
+        .await;
+        let mut following = rig.follow(&["t"]).await;
+        rig.run(&format!("BEGIN; {harm}; ALTER TABLE t ADD COLUMN more; COMMIT"));
+        let error = following.step().await.unwrap_err();
+        assert_eq!(error.code(), &codes::LOG_LOST, "{harm}: {error}");
+        assert!(error.to_string().contains("another order"), "{harm}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn what_concerns_no_column_is_not_told() {
     let rig = Rig::new("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)").await;
     let mut following = rig.follow(&["t"]).await;

@@ -103,6 +103,39 @@ fn changes_that_triggers_record_arrive_whole_through_kills() {
     pair.desk.run(&until_caught_up).failed(1, "SYN-5012").names(&["--restart"]);
 }
 
+#[test]
+fn columns_that_change_are_followed_by_triggers_too() {
+    let Some(pair) = Pair::new() else { return };
+    for (statements, columns) in [
+        ("ALTER TABLE t ADD COLUMN x int; UPDATE t SET x = id WHERE id < 9", "id, v, n, x"),
+        ("ALTER TABLE t ADD COLUMN x int DEFAULT 7; UPDATE t SET n = 0 WHERE id = 1", "id, v, n, x"),
+        ("ALTER TABLE t DROP COLUMN v; DELETE FROM t WHERE id = 3", "id, n"),
+        ("ALTER TABLE t RENAME COLUMN v TO text; UPDATE t SET text = 'new' WHERE id = 5", "id, text, n"),
+        ("ALTER TABLE t ALTER n TYPE text USING 'number ' || n", "id, v, n"),
+        (
+            "BEGIN; ALTER TABLE t DROP COLUMN v; ALTER TABLE t ADD COLUMN v text; UPDATE t SET v = id WHERE id < 50; COMMIT",
+            "id, v, n",
+        ),
+    ] {
+        pair.from.sql(
+            "DROP TABLE IF EXISTS t; CREATE TABLE t (id int PRIMARY KEY, v text, n int NOT NULL);
+             INSERT INTO t SELECT g, 'v' || g, g FROM generate_series(1, 100) g",
+        );
+        pair.to.sql("DROP TABLE IF EXISTS t");
+        let run = |more: &[&str]| {
+            let options = [&["--until-caught-up", "--schema-changes", "apply"], more].concat();
+            pair.desk.run(&copy(&pair, &options)).expect_code(0)
+        };
+        run(&["--restart"]);
+        pair.from.sql("UPDATE t SET v = 'before' WHERE id = 2");
+        pair.from.sql(statements);
+        let ended = run(&[]);
+        assert_eq!(ended.of("schema_changed").len(), 1, "{statements}: {}", ended.finished);
+        let query = format!("SELECT {columns} FROM t");
+        same_rows((&pair.from, &query), (&pair.to, &query));
+    }
+}
+
 /// Whether the target is there; fails when a reader of it sees half a transaction.
 fn is_whole(pair: &Pair) -> bool {
     let there =

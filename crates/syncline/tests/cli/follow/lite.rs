@@ -127,6 +127,40 @@ fn changes_of_a_file_arrive_while_it_is_written_to() {
     scene.same("items", "*");
 }
 
+#[test]
+fn columns_of_a_file_that_change_are_followed() {
+    for (statements, columns) in [
+        ("ALTER TABLE t ADD COLUMN x INT; UPDATE t SET x = id WHERE id < 9", "id, v, n, x"),
+        ("ALTER TABLE t ADD COLUMN x INT DEFAULT 7; UPDATE t SET n = 0 WHERE id = 1", "id, v, n, x"),
+        ("ALTER TABLE t DROP COLUMN v; DELETE FROM t WHERE id = 3", "id, n"),
+        ("ALTER TABLE t RENAME COLUMN v TO text; UPDATE t SET text = 'new' WHERE id = 5", "id, text, n"),
+        (
+            "BEGIN; ALTER TABLE t DROP COLUMN n; ALTER TABLE t ADD COLUMN n TEXT; UPDATE t SET n = 'new' WHERE id = 5; COMMIT",
+            "id, v, n",
+        ),
+    ] {
+        let Some(scene) = Scene::new(
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT, n INT);
+             WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 100)
+             INSERT INTO t SELECT i, 'v' || i, i FROM c",
+        ) else {
+            return;
+        };
+        let run = || {
+            scene.desk.run(&scene.copy(&["--until-caught-up", "--schema-changes", "apply"])).expect_code(0)
+        };
+        run();
+        scene.from.sql("UPDATE t SET v = 'before' WHERE id = 2");
+        scene.from.sql(statements);
+        let ended = run();
+        assert_eq!(ended.of("schema_changed").len(), 1, "{statements}: {}", ended.finished);
+        scene.same("t", columns);
+        scene.from.sql("DELETE FROM t WHERE id > 90");
+        run();
+        scene.same("t", columns);
+    }
+}
+
 /// Ends the writer, also when the test fails.
 struct Ends<'a>(&'a AtomicBool);
 
