@@ -63,6 +63,8 @@ struct Shown {
     position: Option<Position>,
     /// How far behind it is.
     lag: Lag,
+    /// How old the last transaction was when it was applied.
+    seconds: Option<f64>,
 }
 
 impl Shown {
@@ -76,11 +78,12 @@ impl Shown {
             last: Instant::now(),
             position: None,
             lag: Lag::default(),
+            seconds: None,
         }
     }
 
     fn tell(&self, event: &str, counted: Counted) {
-        let lag = lag_seconds(&counted);
+        let lag = self.seconds;
         let position = self.position.as_ref().map(|position| position.0.as_str()).unwrap_or_default();
         match self.output {
             Output::Text => {
@@ -130,6 +133,7 @@ impl LiveObserver for Shown {
         self.all.add(*counted);
         self.since.add(*counted);
         self.position = Some(position.clone());
+        self.seconds = lag_seconds(counted).or(self.seconds);
         let every = if self.output == Output::Text { LINE_EVERY } else { OBJECT_EVERY };
         if self.last.elapsed() >= every {
             self.last = Instant::now();

@@ -73,7 +73,10 @@ fn done(stream: &SavedStream) -> Done {
 
 fn show(session: &Session, summary: &RunSummary) {
     let running = session.state.is_locked(&summary.pipeline);
+    let followed = summary.marks.get(LOG_MARK).and_then(|text| FollowMark::read(text).ok());
     let state = match (summary.run.finished, running) {
+        (true, true) if followed.is_some() => "following",
+        (true, false) if followed.is_some() => "stopped",
         (true, _) => "finished",
         (false, true) => "running",
         (false, false) => "unfinished",
@@ -132,7 +135,6 @@ fn show(session: &Session, summary: &RunSummary) {
         ]);
     }
     table(&rows, 2).iter().for_each(|line| output.line(line));
-    let followed = summary.marks.get(LOG_MARK).and_then(|text| FollowMark::read(text).ok());
     if let Some(mark) = &followed {
         let streams: Vec<&str> = mark.copied.keys().map(String::as_str).collect();
         output.line(format!("  followed up to {}: {}", mark.position.0, streams.join(", ")));
