@@ -53,6 +53,8 @@ use crate::{
     },
 };
 
+/// Where it stands in the state that the place in the log is being taken.
+const TAKING: &str = "+taking";
 /// How often it is tried to give up a place from which somebody still seems to read.
 const RELEASE_ATTEMPTS: u32 = 8;
 
@@ -229,17 +231,39 @@ impl Following {
             refuse_changed(mark, &self.names)?;
             refuse_forgotten(mark, &self.streams, &self.log.keeps(&reads).await?)?;
         }
+        if known.is_none() {
+            self.begin_to_take().await?;
+        }
         // The source may wait for transactions that are under way, and they may take long.
         let position = tokio::select! {
-            kept = self.log.keep(&reads, known.as_ref().map(|mark| &mark.position)) => kept?,
+            kept = self.log.keep(&reads, known.as_ref().map(|mark| &mark.position)) => kept,
             () = stop.cancelled() => return Err(
                 Error::new(&codes::INTERRUPTED, "begin to follow with pipeline", format!("`{}`", self.pipeline.id))
                     .because("it was asked to stop"),
             ),
         };
-        Ok(known.unwrap_or_else(|| {
-            FollowMark::new(run_id(RandomState::new().hash_one(std::process::id())), position)
-        }))
+        if let Some(known) = known {
+            return position.map(|_| known);
+        }
+        if position.as_ref().is_err_and(|error| error.code() == &codes::LOG_LOST) {
+            // What is there is somebody else's.
+            self.store.save_mark(&self.pipeline.id, TAKING, None).await?;
+        }
+        let position = position?;
+        let mark = FollowMark::new(run_id(RandomState::new().hash_one(std::process::id())), position);
+        self.save(&mark).await?;
+        self.store.save_mark(&self.pipeline.id, TAKING, None).await?;
+        Ok(mark)
+    }
+
+    /// Whoever was killed after the source had made something, and before that was saved, has copied nothing
+    /// yet: what he has left is given up, and taken anew.
+    async fn begin_to_take(&self) -> Result<()> {
+        let id = &self.pipeline.id;
+        if self.store.marks(id).await?.contains_key(TAKING) {
+            self.log.release().await?;
+        }
+        self.store.save_mark(id, TAKING, Some("")).await
     }
 
     /// Copies the streams that are not yet copied.
