@@ -57,6 +57,9 @@ static CASES: &[Case] = &[
     Case { name: "follow-big", run: follow::big },
     Case { name: "follow-memory", run: follow::memory },
     Case { name: "follow-lag", run: follow::lag },
+    Case { name: "follow-mysql-small", run: follow::mysql::small },
+    Case { name: "follow-mysql-big", run: follow::mysql::big },
+    Case { name: "follow-mysql-lag", run: follow::mysql_lag },
 ];
 
 /// Rows of many megabytes, a few at a time.

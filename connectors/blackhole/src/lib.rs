@@ -28,6 +28,8 @@ impl Connector for Blackhole {
             merge: true,
             keyed: false,
             changes: true,
+            whole_rows: true,
+            shared: false,
             readable: false,
         }),
         log: false,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use syncline_connect::{
-    Action, Applier, Batch, ColumnPlan, Delivery, Lanes, Marking, NetChanges, Outcome, ProgressDelta,
+    Action, Applier, Batch, ColumnPlan, Delivery, Lanes, Marking, NetChanges, Origin, Outcome, ProgressDelta,
     Published, RunRef, Sink, Target, TargetPlan, TargetProgress, Writer,
 };
 use syncline_types::{Result, SplitId};
@@ -107,6 +107,8 @@ impl Applier for BlackholeApplier {
         // What is kept nowhere is missed nowhere.
         Ok(0)
     }
+
+    fn come_through(&mut self, _: &Origin) {}
 
     async fn commit(&mut self, _: &str) -> Result<()> {
         Ok(())

@@ -12,7 +12,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use syncline_connect::{Applier, NetChanges, RunRef, Target};
+use syncline_connect::{Applier, Emptied, NetChanges, Origin, RunRef, Target};
 use syncline_types::{Error, Result, codes};
 
 use crate::{
@@ -94,8 +94,21 @@ impl Work {
             Entry::Occupied(pending) => pending.into_mut(),
             Entry::Vacant(place) => place.insert(Pending::new(&self.shared, target)?),
         };
-        pending.remove(changes.emptied, &changes.deletes)?;
+        if let Some(Emptied::Noted(note)) = &changes.emptied {
+            fold(&self.shared, &self.run, target.stream, pending, &mut self.folds)?.note(
+                &self.shared,
+                &self.run,
+                pending,
+                note,
+            )?;
+        }
+        let emptied = matches!(changes.emptied, Some(Emptied::Deleted));
+        pending.remove(emptied, &changes.deletes)?;
         let mut missed = 0;
+        if let Some(moved) = &changes.moved {
+            let fold = fold(&self.shared, &self.run, target.stream, pending, &mut self.folds)?;
+            missed += fold.move_row(&self.shared, &self.run, pending, moved)?;
+        }
         for rows in &changes.updates {
             // Which rows are there is known only once everything before is folded in.
             let fold = fold(&self.shared, &self.run, target.stream, pending, &mut self.folds)?;
@@ -155,6 +168,9 @@ impl Applier for FileApplier {
         let (target, changes) = (Arc::clone(target), changes.clone());
         self.work(move |work| work.apply(&target, &changes)).await
     }
+
+    /// Nobody follows the changes of a folder.
+    fn come_through(&mut self, _: &Origin) {}
 
     fn wants_commit(&self) -> bool {
         let pause = Duration::from_secs(self.shared.commit_seconds);

@@ -50,6 +50,8 @@ impl Connector for Files {
             merge: true,
             keyed: true,
             changes: true,
+            whole_rows: false,
+            shared: false,
             readable: true,
         }),
         log: false,

@@ -16,8 +16,8 @@ use std::{
 
 use async_trait::async_trait;
 use syncline_connect::{
-    Action, Applier, Context, Delivery, Finding, LOG_MARK, Lanes, Marking, Published, RunRef, Sink, Target,
-    TargetPlan, TargetProgress, Writer,
+    Action, Applier, Context, Delivery, Finding, LOG_MARK, Lanes, Marking, Origin, Published, RunRef, Sink,
+    Target, TargetPlan, TargetProgress, Writer,
 };
 use syncline_types::{Error, Result, codes};
 
@@ -140,6 +140,7 @@ impl SinkShared {
             pipeline: pipeline.to_owned(),
             run: journal.known.run.clone().unwrap_or_default(),
             epoch,
+            origin: Origin::default(),
         };
         publish::show_all(self, &run, &journal.known)?;
         Followed::publish_pending(self, &run)?;
@@ -195,7 +196,7 @@ impl SinkShared {
             let run = journal.known.run.clone().unwrap_or_default();
             publish::show_all(
                 self,
-                &RunRef { pipeline: pipeline.to_owned(), run, epoch: held.epoch },
+                &RunRef { pipeline: pipeline.to_owned(), run, epoch: held.epoch, origin: Origin::default() },
                 &journal.known,
             )?;
         }

@@ -7,6 +7,7 @@
 mod dump;
 mod load;
 mod login;
+mod many;
 mod packet;
 mod public_key;
 mod second;
@@ -33,7 +34,7 @@ pub(crate) use self::{
 };
 use self::{
     login::log_in,
-    packet::{Answer, is_end, text_row},
+    packet::{Answer, has_more, is_end, text_row},
     second::Beside,
     wire::Wire,
 };
@@ -181,11 +182,20 @@ impl Client {
         object: &str,
     ) -> Result<(Outcome, Rows)> {
         self.command(QUERY, &[sql.as_bytes()], patience, operation, object).await?;
+        let (outcome, rows) = self.whole_answer(patience, operation, object).await?;
+        self.state = State::Ready;
+        Ok((outcome, rows))
+    }
+
+    /// An answer with all its rows.
+    async fn whole_answer(
+        &mut self,
+        patience: Patience,
+        operation: &str,
+        object: &str,
+    ) -> Result<(Outcome, Rows)> {
         match self.answer(patience, operation, object).await? {
-            Answer::Ok(outcome) => {
-                self.state = State::Ready;
-                Ok((outcome, vec![]))
-            }
+            Answer::Ok(outcome) => Ok((outcome, vec![])),
             // Nothing of ours asks for one here: whoever answers wants to read our files.
             Answer::Infile => Err(Error::new(&codes::SERVER_REFUSED, operation, object)
                 .because("the server asks for a file of this machine, which nothing has offered it")
@@ -195,25 +205,25 @@ impl Client {
                     self.receive(patience, operation, object).await?;
                 }
                 self.end_of_columns(operation, object).await?;
-                let rows = self.rows(count, patience, operation, object).await?;
-                Ok((Outcome::default(), rows))
+                let (rows, more) = self.rows(count, patience, operation, object).await?;
+                Ok((Outcome { more, ..Outcome::default() }, rows))
             }
         }
     }
 
+    /// Rows up to their end, and whether another answer follows.
     async fn rows(
         &mut self,
         columns: usize,
         patience: Patience,
         operation: &str,
         object: &str,
-    ) -> Result<Rows> {
+    ) -> Result<(Rows, bool)> {
         let (mut rows, mut bytes) = (vec![], 0);
         loop {
             let packet = self.receive(patience, operation, object).await?;
             if is_end(&packet) {
-                self.state = State::Ready;
-                return Ok(rows);
+                return Ok((rows, has_more(&packet)));
             }
             bytes += packet.len();
             if bytes > ANSWER_BYTES_MAX {

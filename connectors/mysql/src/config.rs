@@ -74,6 +74,21 @@ pub struct MysqlConfig {
     /// Seconds to wait for a connection.
     #[serde(default = "default_connect_seconds")]
     pub connect_timeout: u64,
+    /// How changes are learnt of: from the server's log (`log`), or by `triggers` that record them, for
+    /// servers whose log one may not read.
+    #[serde(default)]
+    pub capture: Capture,
+}
+
+/// How changes are learnt of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Capture {
+    /// From the server's log.
+    #[default]
+    Log,
+    /// By triggers.
+    Triggers,
 }
 
 /// What a date becomes that is no day.

@@ -67,6 +67,8 @@ pub(crate) struct Column {
     /// What makes the column's value of what is sent: text before and behind it.
     through: Option<(&'static str, &'static str)>,
     nullable: bool,
+    /// Whether a constant equals the values that the column holds of it, and no others.
+    exact: bool,
 }
 
 /// Writes a stream's rows for the columns of one table.
@@ -94,6 +96,7 @@ impl RowEncoder {
                 wire,
                 through: through(there, family),
                 nullable: there.column.nullable,
+                exact: is_exact(wire, there),
             }))
         });
         let columns = columns.collect::<Result<Vec<_>>>()?;
@@ -104,6 +107,13 @@ impl RowEncoder {
     /// The columns' names.
     pub(crate) fn names(&self) -> String {
         self.columns.iter().map(|column| Mysql.quote(&column.name)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether constants of these columns find a row as the columns themselves do.
+    pub(crate) fn finds(&self, key: &[String]) -> bool {
+        let exact = self.columns.iter().filter(|column| column.exact && column.through.is_none());
+        let exact: Vec<&String> = exact.map(|column| &column.name).collect();
+        key.iter().all(|name| exact.contains(&name))
     }
 
     /// The statement that loads rows as lines into a table, whose name is quoted.
@@ -141,6 +151,15 @@ impl RowEncoder {
             .map(|column| Field::new(column, batch.column(column.place), self.value_bytes_max))
             .collect::<Result<Vec<_>>>()?;
         Ok(Rows { fields, rows: batch.num_rows(), row: 0, field: 0, offset: 0, checked: false })
+    }
+}
+
+/// Numbers with digits behind the point would be compared as floats, and columns of one length fill values up.
+fn is_exact(wire: Wire, there: &MysqlColumn) -> bool {
+    match wire {
+        Wire::Integer => base(there.type_name()) != "decimal",
+        Wire::Text | Wire::Binary => matches!(base(there.type_name()), "varchar" | "varbinary"),
+        _ => false,
     }
 }
 
@@ -276,6 +295,42 @@ impl Rows<'_> {
             (self.row, self.checked) = (self.row + 1, false);
         }
         taken
+    }
+
+    /// The next row that is not left out.
+    pub(crate) fn next_row(&mut self, rejects: &mut Vec<Reject>) -> Option<usize> {
+        while self.row < self.rows {
+            if self.takes_row(rejects) {
+                (self.row, self.checked) = (self.row + 1, false);
+                return Some(self.row - 1);
+            }
+        }
+        None
+    }
+
+    /// Appends a row's values as `a=1`, of the columns that are picked.
+    pub(crate) fn pairs(
+        &self,
+        row: usize,
+        between: &str,
+        picks: impl Fn(&String) -> bool,
+        out: &mut Vec<u8>,
+    ) {
+        for (at, field) in self.fields.iter().filter(|field| picks(field.name())).enumerate() {
+            if at > 0 {
+                out.extend_from_slice(between.as_bytes());
+            }
+            out.extend_from_slice(Mysql.quote(field.name()).as_bytes());
+            out.push(b'=');
+            field.constant(row, out);
+        }
+    }
+
+    /// Appends a row's value of the column that is picked.
+    pub(crate) fn value(&self, row: usize, picks: impl Fn(&String) -> bool, out: &mut Vec<u8>) {
+        if let Some(field) = self.fields.iter().find(|field| picks(field.name())) {
+            field.constant(row, out);
+        }
     }
 
     /// Whether every column can hold its value. If not, the row is left out.

@@ -2,6 +2,7 @@
 
 mod applier;
 mod attached;
+mod capture;
 mod client;
 mod config;
 mod decode;
@@ -11,6 +12,7 @@ mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod log;
+mod origin;
 mod plan;
 mod publish;
 mod schema;
@@ -25,7 +27,7 @@ use syncline_connect::{
 };
 use syncline_types::Result;
 
-pub use config::{MysqlConfig, Tinyint1, ZeroDates};
+pub use config::{Capture, MysqlConfig, Tinyint1, ZeroDates};
 
 /// The connector.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ impl Connector for Mysql {
             merge: true,
             keyed: true,
             changes: true,
+            whole_rows: true,
+            shared: true,
             readable: true,
         }),
         log: true,

@@ -12,6 +12,7 @@ mod gtid;
 mod inspect;
 mod intake;
 mod json;
+mod labels;
 #[cfg(any(test, fuzzing))]
 mod look;
 mod moment;
@@ -30,6 +31,10 @@ mod value;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::look::look_into;
+pub(crate) use self::{
+    place::Place,
+    server::{head, of_snapshot},
+};
 
 use std::{
     cmp::Ordering,
@@ -37,16 +42,15 @@ use std::{
 };
 
 use async_trait::async_trait;
-use syncline_connect::{Context, Finding, Log, LogReader, Read};
+use syncline_connect::{Context, Finding, Log, LogReader, Read, Session};
 use syncline_types::{Position, Result};
 
-use self::{
-    place::Place,
-    reader::{MysqlLogReader, Opening},
-};
+use self::reader::{MysqlLogReader, Opening};
 use crate::{
     client::{Client, Family, connect},
     config::MysqlConfig,
+    origin, snapshot,
+    types::Meaning,
 };
 
 /// One pipeline's place in the log.
@@ -89,6 +93,7 @@ impl Log for MysqlLog {
         if let Some(error) = findings.into_iter().find_map(|finding| finding.error) {
             return Err(error);
         }
+        origin::identify(&mut client, reads.iter().map(|read| &read.stream.name)).await?;
         match known {
             None => Ok(server::seen(&mut client).await?.to_position()),
             Some(known) => {
@@ -99,8 +104,13 @@ impl Log for MysqlLog {
     }
 
     /// A condition of a read holds for a copy only: here a row that leaves it has to be told as well.
-    async fn open(&self, reads: &[Arc<Read>], at: &Position) -> Result<Box<dyn LogReader>> {
-        let opening = Opening { config: &self.config, cx: &self.cx, reads, at: self.place(at)? };
+    async fn open(
+        &self,
+        reads: &[Arc<Read>],
+        at: &Position,
+        not_from: &[String],
+    ) -> Result<Box<dyn LogReader>> {
+        let opening = Opening { config: &self.config, cx: &self.cx, reads, at: self.place(at)?, not_from };
         Ok(Box::new(MysqlLogReader::open(opening).await?))
     }
 
@@ -110,6 +120,13 @@ impl Log for MysqlLog {
         let files = server::files(&mut client).await?;
         *self.files.lock().unwrap_or_else(PoisonError::into_inner) = files;
         Ok(head.to_position())
+    }
+
+    async fn snapshot(&self, reads: &[Arc<Read>], parallel: usize) -> Result<(Box<dyn Session>, Position)> {
+        let meaning = Meaning::new(self.family, &self.config);
+        let (session, place) =
+            snapshot::begin_exactly(&self.config, &self.cx, meaning, reads, parallel).await?;
+        Ok((session, place.to_position()))
     }
 
     fn compare(&self, one: &Position, other: &Position) -> Result<Ordering> {
@@ -134,6 +151,10 @@ impl Log for MysqlLog {
 
     async fn lacks(&self, reads: &[Arc<Read>]) -> Result<Vec<Vec<String>>> {
         inspect::lacks(&mut self.connect().await?, reads).await
+    }
+
+    fn passes_over(&self) -> bool {
+        true
     }
 
     async fn release(&self) -> Result<()> {

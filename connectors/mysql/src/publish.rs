@@ -19,6 +19,7 @@ use syncline_types::{Error, ErrorKind, Result, StreamName, codes};
 use crate::{
     client::Client,
     dialect::{Mysql, text_constant},
+    origin,
     plan::table::{Table, database, find, made_comment},
     plan::{NUMBER, Seen, needs_decision, see},
     sink::{Fence, SinkShared, exists, fenced, holds},
@@ -300,6 +301,13 @@ impl Publication<'_> {
         if !holds(&answers, self.run) {
             return Err(fenced(self.run));
         }
+        let (stream, origin) = (self.target.stream.into(), &self.run.origin);
+        if !origin.is_here() {
+            let say = origin::say(self.shared, self.run, (stream, bookkeeping::NO_SPLIT), origin);
+            for sql in [origin::set(origin), say] {
+                self.client.run(&sql, PUBLISH, name).await?;
+            }
+        }
         for statement in statements {
             self.client.run_long(statement, PUBLISH, name).await?;
         }
@@ -364,6 +372,9 @@ pub(crate) async fn close(client: &mut Client, shared: &SinkShared, pipeline: &s
                 client.run_long(&format!("DROP TABLE IF EXISTS {stage}"), "drop staging", &stage).await?;
             }
         }
+    }
+    if exists(client, &StreamName::bare(origin::MARK)).await? {
+        client.run(&origin::forget(&shared.ours.origins, pipeline), operation, pipeline).await?;
     }
     client.run(&shared.ours.forget(pipeline), operation, pipeline).await.map(drop)
 }

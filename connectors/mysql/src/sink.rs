@@ -18,7 +18,7 @@ use syncline_connect::{
     Action, Applier, ColumnChange, Context, Delivery, Evolution, Finding, Lanes, Marking, Published, RunRef,
     Sink, Target, TargetPlan, TargetProgress, Writer,
 };
-use syncline_sql::bookkeeping as names;
+use syncline_sql::{Dialect, bookkeeping as names};
 use syncline_types::{Error, Result, StreamName, codes};
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -30,12 +30,17 @@ use crate::{
     applier::MysqlApplier,
     client::{Client, connect},
     config::MysqlConfig,
-    dialect::text_constant,
+    dialect::{Mysql, text_constant},
+    origin,
     plan::table::{database, is_table, made_comment},
     plan::{NUMBER, Step, evolve, plan, see},
     publish,
+    snapshot::{gives, grants, user_name},
     writer::MysqlWriter,
 };
+
+/// What a user needs for applying changes, beyond what a copy needs.
+const TEMPORARY: &str = "CREATE TEMPORARY TABLES";
 
 /// MySQL or MariaDB as a sink.
 pub(crate) struct MysqlSink {
@@ -199,6 +204,15 @@ impl Sink for MysqlSink {
         Ok(plans)
     }
 
+    async fn databases(&self, targets: &[Arc<Target>], make: bool) -> Result<Vec<String>> {
+        let mut control = self.control().await?;
+        let names = || targets.iter().map(|target| &target.name);
+        if make {
+            origin::identify(&mut control.client, names()).await?;
+        }
+        origin::databases(&mut control.client, names()).await
+    }
+
     async fn lock(&self, pipeline: &str, epoch_min: u64) -> Result<u64> {
         let mut control = self.control().await?;
         let place = self.shared.config.place();
@@ -270,6 +284,26 @@ impl Sink for MysqlSink {
     async fn applier(&self, run: &RunRef) -> Result<Box<dyn Applier>> {
         let client = self.fenced_client(run).await?;
         Ok(Box::new(MysqlApplier::open(client, Arc::clone(&self.shared), run.clone()).await?))
+    }
+
+    async fn inspect_applier(&self) -> Result<Vec<Finding>> {
+        let mut control = self.control().await?;
+        let (client, config) = (&mut control.client, &self.shared.config);
+        let database = config.database().unwrap_or_default();
+        let grants = grants(client).await?;
+        if grants.iter().any(|grant| gives(grant, TEMPORARY, Some(database))) {
+            return Ok(vec![]);
+        }
+        let user = client.text("SELECT CURRENT_USER()", "ask for the user of", &config.place()).await?;
+        let error =
+            Error::new(&codes::PERMISSION_DENIED, "apply changes in database", format!("`{database}`"))
+                .because("the user may not make temporary tables there, in which changes wait")
+                .hint(format!(
+                    "Run: GRANT {TEMPORARY} ON {}.* TO {}",
+                    Mysql.quote(database),
+                    user_name(user)
+                ));
+        Ok(vec![Finding::blocker(error)])
     }
 
     async fn marks(&self, pipeline: &str) -> Result<Option<BTreeMap<String, String>>> {

@@ -16,7 +16,7 @@ use syncline_connect::{
     Context, Digest, Edge, Finding, Log, Read, Reader, Selection, Session, Source, SplitOrder, Splitter,
     Stream,
 };
-use syncline_types::{Comparison, Error, LogicalType, Position, Predicate, Result, Split, codes};
+use syncline_types::{Comparison, Error, LogicalType, Position, Predicate, Result, Split, StreamName, codes};
 use tokio::sync::Mutex;
 
 pub(crate) use self::inspect::{gives, grants, user_name};
@@ -28,9 +28,11 @@ use self::{
     take::Way,
 };
 use crate::{
+    capture::CaptureLog,
     client::{Client, Family, connect},
-    config::{MysqlConfig, ZeroDates},
-    log::MysqlLog,
+    config::{Capture, MysqlConfig, ZeroDates},
+    log::{MysqlLog, Place},
+    origin,
     schema::{describe, find, list},
     types::Meaning,
 };
@@ -102,34 +104,16 @@ impl Source for MysqlSource {
         inspect::inspect(&mut client, reads).await
     }
 
-    async fn begin(&self, reads: &[Arc<Read>], parallel: usize) -> Result<Box<dyn Session>> {
+    async fn databases(&self, reads: &[Arc<Read>]) -> Result<Vec<String>> {
         let mut client = self.client().await?;
-        for read in reads {
-            let name = &read.stream.name;
-            let listed = find(&mut client, name).await?.ok_or_else(|| {
-                Error::new(&codes::STREAM_MISSING, "read table", format!("`{name}`"))
-                    .because("it was there when the run was planned, and is no more")
-            })?;
-            let now = describe(&mut client, vec![listed], self.meaning).await?;
-            let now = now.first().map(|table| (table.schema(), table.order()));
-            let planned = |column: &String| read.stream.schema.column(column);
-            let same = now.as_ref().is_some_and(|(schema, order)| {
-                *order == read.stream.order
-                    && read.columns.iter().all(|name| schema.column(name) == planned(name))
-            });
-            if !same {
-                return Err(changed(name));
-            }
-        }
-        let tables = reads.iter().map(|read| read.stream.name.clone()).collect::<Vec<_>>();
+        origin::databases(&mut client, reads.iter().map(|read| &read.stream.name)).await
+    }
+
+    async fn begin(&self, reads: &[Arc<Read>], parallel: usize) -> Result<Box<dyn Session>> {
+        check_same(&mut *self.client().await?, self.meaning, reads).await?;
+        let tables = names(reads);
         let (clients, way) = take::take(&self.config, &self.cx, &tables, parallel.max(1)).await?;
-        Ok(Box::new(MysqlSession(Arc::new(Shared {
-            config: Arc::clone(&self.config),
-            cx: self.cx.clone(),
-            family: self.meaning.family,
-            pool: Pool::new(clients, self.config.place()),
-            way,
-        }))))
+        Ok(session(&self.config, &self.cx, self.meaning, clients, way))
     }
 
     async fn edge(&self, stream: &Stream, column: &str) -> Result<Edge> {
@@ -137,13 +121,83 @@ impl Source for MysqlSource {
         edge::edge(&mut client, stream, column).await
     }
 
-    async fn log(&self, _: &str) -> Result<Box<dyn Log>> {
-        Ok(Box::new(MysqlLog::new(&self.config, &self.cx, self.meaning.family)))
+    async fn log(&self, pipeline: &str) -> Result<Box<dyn Log>> {
+        Ok(match self.config.capture {
+            Capture::Log => Box::new(MysqlLog::new(&self.config, &self.cx, self.meaning.family)),
+            Capture::Triggers => Box::new(CaptureLog::new(&self.config, &self.cx, pipeline)?),
+        })
     }
 
     fn digest_method(&self, _: &Read) -> Option<String> {
         None
     }
+}
+
+/// Takes a snapshot of which is known which place in the log it is.
+pub(crate) async fn begin_exactly(
+    config: &Arc<MysqlConfig>,
+    cx: &Context,
+    meaning: Meaning,
+    reads: &[Arc<Read>],
+    parallel: usize,
+) -> Result<(Box<dyn Session>, Place)> {
+    let mut client = connect(config, cx).await?;
+    check_same(&mut client, meaning, reads).await?;
+    for read in reads.iter().filter(|read| read.schema().key.is_empty()) {
+        let name = &read.stream.name;
+        let engine = find(&mut client, name).await?.and_then(|listed| listed.engine).unwrap_or_default();
+        if !matches!(engine.to_ascii_lowercase().as_str(), "innodb" | "rocksdb") {
+            return Err(Error::new(&codes::KEY_MISSING, "follow table", format!("`{name}`"))
+                .because(format!(
+                    "it has no primary key, and a copy of a table of engine {engine} is of no single moment"
+                ))
+                .hint("Give it a primary key, or let it be of InnoDB"));
+        }
+    }
+    let (clients, way, place) = take::take_exactly(config, cx, &names(reads), parallel.max(1)).await?;
+    Ok((session(config, cx, meaning, clients, way), place))
+}
+
+fn names(reads: &[Arc<Read>]) -> Vec<StreamName> {
+    reads.iter().map(|read| read.stream.name.clone()).collect()
+}
+
+fn session(
+    config: &Arc<MysqlConfig>,
+    cx: &Context,
+    meaning: Meaning,
+    clients: Vec<Client>,
+    way: Way,
+) -> Box<dyn Session> {
+    Box::new(MysqlSession(Arc::new(Shared {
+        config: Arc::clone(config),
+        cx: cx.clone(),
+        family: meaning.family,
+        pool: Pool::new(clients, config.place()),
+        way,
+    })))
+}
+
+/// That tables are as they were when they were planned.
+async fn check_same(client: &mut Client, meaning: Meaning, reads: &[Arc<Read>]) -> Result<()> {
+    for read in reads {
+        let name = &read.stream.name;
+        let listed = find(client, name).await?.ok_or_else(|| {
+            Error::new(&codes::STREAM_MISSING, "read table", format!("`{name}`"))
+                .because("it was there when the run was planned, and is no more")
+        })?;
+        let now = describe(client, vec![listed], meaning).await?;
+        let now = now.first().map(|table| (table.schema(), table.order()));
+        let planned = |column: &String| read.stream.schema.column(column);
+        let same = now.as_ref().is_some_and(|(schema, order)| {
+            *order == read.stream.order
+                && read.columns.iter().all(|name| schema.column(name) == planned(name))
+        });
+        if !same {
+            return Err(changed(name));
+        }
+    }
+    Ok(())
 }
 
 fn changed(name: impl std::fmt::Display) -> Error {

@@ -109,7 +109,8 @@ fn argument(native: &str, at: usize) -> Option<u32> {
     inside.split_once(')')?.0.split(',').nth(at)?.trim().parse().ok()
 }
 
-/// The labels of an `enum` or `set`.
+/// The labels of an `enum` or `set`, as far as the server tells them: its catalogue has `?` for every letter
+/// beyond the first 65,536.
 pub(crate) fn labels(native: &str) -> Option<Vec<String>> {
     if !matches!(base(native), "enum" | "set") {
         return None;
@@ -127,6 +128,12 @@ pub(crate) fn labels(native: &str) -> Option<Vec<String>> {
                 text.push('\'');
             }
             (Some(_), '\'') => labels.extend(label.take()),
+            (Some(text), '\\') => text.extend(chars.next().map(|escaped| match escaped {
+                '0' => '\0',
+                'n' => '\n',
+                'r' => '\r',
+                other => other,
+            })),
             (Some(text), c) => text.push(c),
         }
     }
@@ -209,8 +216,8 @@ mod tests {
 
     #[test]
     fn labels_may_hold_anything() {
-        let labels = labels("enum('a','it''s',',','(x)','')").unwrap();
-        assert_eq!(labels, ["a", "it's", ",", "(x)", ""]);
+        let labels = labels(r"enum('a','it''s',',','(x)','','\\N\n')").unwrap();
+        assert_eq!(labels, ["a", "it's", ",", "(x)", "", "\\N\n"]);
         assert_eq!(super::labels("varchar(3)"), None);
     }
 }

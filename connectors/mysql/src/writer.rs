@@ -19,6 +19,7 @@ use self::landing::{How, Landing};
 use crate::{
     client::{Client, Outcome as Ended},
     error::from_warning,
+    origin,
     sink::{SinkShared, fenced, holds},
 };
 
@@ -64,6 +65,7 @@ struct Loading {
 impl MysqlWriter {
     pub(crate) async fn open(mut client: Client, shared: Arc<SinkShared>, run: RunRef) -> Result<Self> {
         set_up(&mut client, &shared).await?;
+        client.run(&origin::set(&run.origin), "set up a session on", &shared.config.place()).await?;
         let (landings, piece) = (HashMap::new(), vec![]);
         Ok(MysqlWriter { client, shared, run, open: false, loading: None, landings, piece, beside: None })
     }
@@ -80,6 +82,11 @@ impl MysqlWriter {
         if !holds(&answers, &self.run) {
             self.client.run("ROLLBACK", "end a transaction on", &place).await?;
             return Err(fenced(&self.run));
+        }
+        if !self.run.origin.is_here() {
+            let place = (stream.into(), split.0.into());
+            let say = origin::say(&self.shared, &self.run, place, &self.run.origin);
+            self.client.run(&say, operation, &self.shared.config.place()).await?;
         }
         self.client.run(&self.shared.ours.touch(&self.run, stream, split), operation, &place).await?;
         self.client.run("SAVEPOINT syncline", operation, &place).await?;

@@ -1,6 +1,9 @@
 //! Applies changes, by key, all in one transaction that begins with the fence and ends with the mark. A few
 //! rows are sent as constants, with the transaction's beginning in one message; more go by COPY into temporary
-//! tables, and from there into the targets.
+//! tables, and from there into the targets. Rows that are new go straight into these, behind a savepoint: where
+//! the target has one of them already, all go the other way. Without a key rows are found by all their values.
+
+mod by_values;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -11,10 +14,9 @@ use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::SinkExt;
-use syncline_connect::{Applier, LOG_MARK, Marking, NetChanges, RunRef, Target};
+use syncline_connect::{Applier, Emptied, LOG_MARK, Marking, Moved, NetChanges, Origin, RunRef, Target};
 use syncline_sql::{
-    Dialect, bookkeeping, changing, delete_staged, insert_select, merge, on_conflict, quote_text,
-    update_changed,
+    Dialect, bookkeeping, changing, insert_missing, merge, on_conflict, quote_text, same_key, update_changed,
 };
 use syncline_types::{Error, Result, TableSchema, codes};
 
@@ -22,6 +24,7 @@ use crate::{
     client::Client,
     dialect::Postgres,
     encode::RowEncoder,
+    origin,
     schema::{Table, describe, find},
     sink::{SinkShared, fenced, holds},
 };
@@ -31,11 +34,22 @@ use crate::{
 const FEW_ROWS: usize = 500;
 const FEW_BYTES: usize = 256 << 10;
 
+/// Fewer new rows than this go with the others.
+const NEW_ROWS_MIN: usize = 100;
+/// The server keeps 64 parts of a transaction at hand that can be taken back each; of more it has to look up
+/// for everybody whether they are committed.
+const SAVEPOINTS_MAX: u32 = 60;
+/// Where new rows were there already, so many parts go the other way before it is tried again: what could not
+/// be used stays in the table until it is vacuumed.
+const WARY_PARTS: u32 = 16;
+
 /// Rows are found by the key's index, one by one: the server knows nothing of what is in a temporary table,
 /// and could think of reading a whole target for it. A plan without another way looks very dear then, and to
 /// compile it takes the server seconds.
 const PLANS: &str =
     "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; SET jit = off";
+
+const APPLY: &str = "apply changes to table";
 
 pub(crate) struct PostgresApplier {
     client: Client,
@@ -43,6 +57,9 @@ pub(crate) struct PostgresApplier {
     run: RunRef,
     /// Whether a transaction is open.
     open: bool,
+    /// What the changes to come have come through, and what the open transaction has said last.
+    origin: Origin,
+    said: Origin,
     /// The tables as they are, by the target's number.
     tables: HashMap<u32, Arc<Table>>,
     /// Where rows wait, by the target's number and the columns that they have.
@@ -51,16 +68,24 @@ pub(crate) struct PostgresApplier {
     made: HashSet<String>,
     /// Those in which rows of the open transaction lie that were moved on.
     filled: HashSet<String>,
+    /// Savepoints of the open transaction.
+    savepoints: u32,
+    /// By the target's number, how many parts are not to go straight into it.
+    wary: HashMap<u32, u32>,
 }
 
 /// A temporary table, and what is done with what lies in it.
 struct Landing {
+    /// Into it, and straight into the target.
     copy: String,
+    straight: String,
     encoder: RowEncoder,
     /// The same, for rows that are sent as constants.
     constants: RowEncoder,
     /// Its columns.
     columns: Vec<String>,
+    /// Of these, some that can be compared quickly.
+    quick: Vec<String>,
     name: String,
 }
 
@@ -72,15 +97,19 @@ impl PostgresApplier {
             shared,
             run,
             open: false,
+            origin: Origin::default(),
+            said: Origin::default(),
             tables: HashMap::new(),
             landings: HashMap::new(),
             made: HashSet::new(),
             filled: HashSet::new(),
+            savepoints: 0,
+            wary: HashMap::new(),
         })
     }
 
     async fn begin(&mut self) -> Result<()> {
-        if self.open {
+        if self.open && self.said == self.origin {
             return Ok(());
         }
         let place = self.shared.config.place();
@@ -89,15 +118,18 @@ impl PostgresApplier {
 
     /// Runs statements in the transaction, which is begun with the same message where none is open.
     async fn go_on(&mut self, sql: &str, operation: &str, object: &str) -> Result<()> {
+        let said =
+            if self.said == self.origin { String::new() } else { origin::statement(&self.origin) + ";" };
+        self.said.clone_from(&self.origin);
         if self.open {
-            return self.client.run_long(sql, operation, object).await;
+            return self.client.run_long(&format!("{said}{sql}"), operation, object).await;
         }
         let begin = "BEGIN ISOLATION LEVEL READ COMMITTED";
         self.open = true;
         if !self.shared.keeps_progress {
-            return self.client.run_long(&format!("{begin};{sql}"), operation, object).await;
+            return self.client.run_long(&format!("{begin};{said}{sql}"), operation, object).await;
         }
-        let sql = format!("{begin};{};{sql}", self.shared.fence(&self.run.pipeline));
+        let sql = format!("{begin};{};{said}{sql}", self.shared.fence(&self.run.pipeline));
         let answers = self.client.texts_long(&sql, operation, object).await?;
         if holds(&answers, &self.run) { Ok(()) } else { Err(fenced(&self.run)) }
     }
@@ -108,7 +140,7 @@ impl PostgresApplier {
         }
         let found: Vec<_> = find(&self.client, &target.name).await?.into_iter().collect();
         let table = describe(&self.client, found).await?.pop().ok_or_else(|| {
-            Error::new(&codes::STREAM_MISSING, "apply changes to table", format!("`{}`", target.name))
+            Error::new(&codes::STREAM_MISSING, APPLY, format!("`{}`", target.name))
                 .because("it was there when following began, and is no more")
                 .hint("Copy it again: --restart")
         })?;
@@ -125,7 +157,7 @@ impl PostgresApplier {
         }
         let table = self.table(target).await?;
         let mut columns = vec![];
-        let mut written = vec![];
+        let (mut written, mut quick) = (vec![], vec![]);
         for (place, name) in names.iter().enumerate() {
             let column = target.schema.column(name).ok_or_else(|| target.schema.unknown_column(name))?;
             columns.push(column.clone());
@@ -135,14 +167,17 @@ impl PostgresApplier {
             })?;
             if !there.column.generated {
                 written.push((place, there.pg_type.clone()));
+                quick.extend(by_values::is_quick(&there.column).then(|| name.clone()));
             }
         }
         let kept: Vec<String> = written.iter().map(|(place, _)| names[*place].clone()).collect();
         let encoder = RowEncoder::new(&TableSchema { columns, ..target.schema.clone() }, &written);
         let name = format!("pg_temp.\"_syncline_apply_{}\"", self.landings.len());
-        let copy = format!("COPY {name} ({}) FROM STDIN {}", Postgres.list(&kept), encoder.format.option());
+        let list = Postgres.list(&kept);
+        let copy = |table: &str| format!("COPY {table} ({list}) FROM STDIN {}", encoder.format.option());
+        let (copy, straight) = (copy(&name), copy(&self.shared.quoted(&target.name)));
         let constants = encoder.as_text();
-        let landing = Arc::new(Landing { copy, encoder, constants, columns: kept, name });
+        let landing = Arc::new(Landing { copy, straight, encoder, constants, columns: kept, quick, name });
         self.landings.insert((target.stream, names), Arc::clone(&landing));
         Ok(landing)
     }
@@ -154,7 +189,7 @@ impl PostgresApplier {
             return Ok(landing);
         }
         let create = format!(
-            "CREATE TEMPORARY TABLE {} ON COMMIT DELETE ROWS AS SELECT {} FROM {} WITH NO DATA",
+            "CREATE TEMPORARY TABLE IF NOT EXISTS {} ON COMMIT DELETE ROWS AS SELECT {} FROM {} WITH NO DATA",
             landing.name.trim_start_matches("pg_temp."),
             Postgres.list(&landing.columns),
             self.shared.quoted(&target.name)
@@ -169,12 +204,13 @@ impl PostgresApplier {
     async fn statements(&mut self, target: &Target, changes: &NetChanges) -> Result<Option<String>> {
         let (deletes, rows) = (&changes.deletes, &changes.rows);
         let few = deletes.num_rows() + rows.num_rows() <= FEW_ROWS && changes.updates.is_empty();
-        if !few || target.key.is_empty() {
+        let plain = changes.moved.is_none() && !matches!(changes.emptied, Some(Emptied::Noted(_)));
+        if !few || !plain || target.key.is_empty() {
             return Ok(None);
         }
         let table = self.shared.quoted(&target.name);
         let mut sql = String::new();
-        if changes.emptied {
+        if changes.emptied.is_some() {
             sql.push_str(&format!("DELETE FROM {table};"));
         }
         if deletes.num_rows() > 0 {
@@ -199,24 +235,30 @@ impl PostgresApplier {
     }
 
     /// Rows into their temporary table. It empties itself at the commit, and has to be emptied here only for
-    /// another part of one transaction.
+    /// another part of one transaction: not row by row, since each part would look at those of all before it.
     async fn land(&mut self, target: &Target, rows: &RecordBatch) -> Result<Arc<Landing>> {
         let landing = self.landing(target, rows).await?;
         let name = target.name.to_string();
-        let client = &self.client;
         if !self.filled.insert(landing.name.clone()) {
-            let empty = format!("DELETE FROM {}", landing.name);
-            client.run_long(&empty, "apply changes to table", &name).await?;
+            let empty = format!("TRUNCATE {}", landing.name);
+            self.client.run(&empty, APPLY, &name).await?;
         }
-        let copying = client.inner.copy_in::<_, Bytes>(landing.copy.as_str());
-        let mut sink = Box::pin(client.answer("write to table", &name, copying).await?);
+        self.send(&landing, &landing.copy, &name, rows).await?;
+        Ok(landing)
+    }
+
+    /// Copies rows to where `copy` says.
+    async fn send(&self, landing: &Landing, copy: &str, name: &str, rows: &RecordBatch) -> Result<()> {
+        let client = &self.client;
+        let copying = client.inner.copy_in::<_, Bytes>(copy);
+        let mut sink = Box::pin(client.answer("write to table", name, copying).await?);
         let mut rejects = vec![];
         let mut pieces = vec![landing.encoder.header()];
         let mut encoding = landing.encoder.open(rows)?;
         while let Some(more) = encoding.pieces(&mut rejects) {
             pieces.extend(more);
             for piece in pieces.drain(..).filter(|piece| !piece.is_empty()) {
-                client.answer("write to table", &name, async { sink.send(piece).await }).await?;
+                client.answer("write to table", name, async { sink.send(piece).await }).await?;
             }
         }
         if let Some(reject) = rejects.into_iter().next() {
@@ -224,16 +266,68 @@ impl PostgresApplier {
         }
         pieces.push(landing.encoder.trailer());
         for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
-            client.answer("write to table", &name, async { sink.send(piece).await }).await?;
+            client.answer("write to table", name, async { sink.send(piece).await }).await?;
         }
-        client.answer("write to table", &name, sink.as_mut().finish()).await?;
-        Ok(landing)
+        client.answer("write to table", name, sink.as_mut().finish()).await.map(drop)
+    }
+
+    /// Takes away as many of the rows that are equal to these; returns how many there are too few.
+    async fn take_away(&mut self, target: &Target, rows: &RecordBatch) -> Result<u64> {
+        let landing = self.land(target, rows).await?;
+        let table = self.shared.quoted(&target.name);
+        let sql = by_values::delete(&table, &landing.name, &landing.columns, &landing.quick);
+        let name = target.name.to_string();
+        self.client.run(by_values::PLANS, APPLY, &name).await?;
+        let gone = self.move_on(target, &sql).await?;
+        self.client.run(by_values::PLANS_BACK, APPLY, &name).await?;
+        Ok((rows.num_rows() as u64).saturating_sub(gone))
     }
 
     async fn delete(&mut self, target: &Target, keys: &RecordBatch) -> Result<()> {
         let landing = self.land(target, keys).await?;
+        let (table, same) = (self.shared.quoted(&target.name), same_key(&Postgres, &target.key));
+        let sql = format!("DELETE FROM {table} AS t USING {} AS s WHERE {same}", landing.name);
+        self.move_on(target, &sql).await.map(drop)
+    }
+
+    /// Sets these columns of all rows in which they are NULL.
+    async fn note(&mut self, target: &Target, note: &RecordBatch) -> Result<()> {
+        let landing = self.land(target, note).await?;
         let table = self.shared.quoted(&target.name);
-        self.move_on(target, &delete_staged(&Postgres, &table, &landing.name, &target.key)).await
+        for name in landing.columns.iter().map(|name| Postgres.quote(name)) {
+            let sql = format!(
+                "UPDATE {table} AS t SET {name} = s.{name} FROM {} AS s WHERE t.{name} IS NULL",
+                landing.name
+            );
+            self.move_on(target, &sql).await?;
+        }
+        Ok(())
+    }
+
+    /// A row goes to another key; returns how many rows are not there.
+    async fn move_row(&mut self, target: &Target, moved: &Moved) -> Result<u64> {
+        let (table, name) = (self.shared.quoted(&target.name), target.name.to_string());
+        let from = self.shape(target, &moved.from).await?;
+        let key: Vec<String> =
+            from.columns.iter().map(|column| format!("t.{}", Postgres.quote(column))).collect();
+        let mut was = format!("({}) IN (", key.join(", "));
+        if !constants(&from, &moved.from, &mut was)? {
+            return Err(Error::new(&codes::UNSUPPORTED, APPLY, format!("`{name}`"))
+                .because("the key of a row that goes to another key is too long"));
+        }
+        was.push(')');
+        let to = self.land(target, &moved.to).await?;
+        let same = same_key(&Postgres, &target.key);
+        // To the target the two keys may be the same.
+        let there = format!("SELECT count(*) FROM {table} AS t, {} AS s WHERE {same} AND NOT {was}", to.name);
+        if self.client.text(&there, APPLY, &name).await?.as_deref() == Some("0") {
+            let set = to.columns.iter().map(|column| format!("{0} = s.{0}", Postgres.quote(column)));
+            let set = set.collect::<Vec<_>>().join(", ");
+            let sql = format!("UPDATE {table} AS t SET {set} FROM {} AS s WHERE {was}", to.name);
+            return Ok(u64::from(self.move_on(target, &sql).await? == 0));
+        }
+        self.delete(target, &moved.from).await?;
+        self.update(target, &moved.to).await
     }
 
     /// Sets what is given of rows that are there; returns how many are not.
@@ -244,9 +338,9 @@ impl PostgresApplier {
         let missed = format!(
             "SELECT count(*) FROM {0} AS s WHERE NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {1})",
             landing.name,
-            syncline_sql::same_key(&Postgres, &target.key)
+            same_key(&Postgres, &target.key)
         );
-        let missed = self.client.text(&missed, "apply changes to table", &target.name.to_string()).await?;
+        let missed = self.client.text(&missed, APPLY, &target.name.to_string()).await?;
         // Where nothing but the key is known there is nothing to set.
         let sql = update_changed(&Postgres, &table, &landing.name, &target.key, &columns, |_, _, _| None);
         if let Some(sql) = sql {
@@ -255,23 +349,72 @@ impl PostgresApplier {
         Ok(missed.and_then(|missed| missed.parse().ok()).unwrap_or(0))
     }
 
+    /// Sets rows that are there, and adds those that are not.
     async fn upsert(&mut self, target: &Target, rows: &RecordBatch) -> Result<()> {
         let landing = self.land(target, rows).await?;
-        let table = self.shared.quoted(&target.name);
-        let sql = match target.key.is_empty() {
-            true => insert_select(&Postgres, &table, &landing.name, &landing.columns),
-            false => {
-                let columns = changing(&landing.columns, &target.key, |_| false);
-                let (stage, key) = (&landing.name, &target.key);
-                merge(&Postgres, &table, stage, &landing.columns, key, &columns, |_, _, _| None)
-            }
+        let (table, stage) = (self.shared.quoted(&target.name), &landing.name);
+        let (columns, key) = (&landing.columns, &target.key);
+        let changing = changing(columns, key, |_| false);
+        let update = update_changed(&Postgres, &table, stage, key, &changing, |_, _, _| None);
+        let Some(update) = update else {
+            let sql = merge(&Postgres, &table, stage, columns, key, &changing, |_, _, _| None);
+            return self.move_on(target, &sql).await.map(drop);
         };
-        self.move_on(target, &sql).await
+        if self.move_on(target, &update).await? == rows.num_rows() as u64 {
+            return Ok(());
+        }
+        // Somebody else may add one of them meanwhile.
+        let sql = insert_missing(&Postgres, &table, stage, columns, key)
+            + &on_conflict(&Postgres, key, &changing, |_, _, _| None);
+        self.move_on(target, &sql).await.map(drop)
     }
 
-    /// Moves on what lies in a temporary table.
-    async fn move_on(&self, target: &Target, sql: &str) -> Result<()> {
-        self.client.run_long(sql, "apply changes to table", &target.name.to_string()).await
+    /// Adds rows that are thought to be new; false if the target does not take them like that. Then nothing has
+    /// become of them.
+    async fn add(&mut self, target: &Target, rows: &RecordBatch) -> Result<bool> {
+        if let Some(parts) = self.wary.get_mut(&target.stream).filter(|parts| **parts > 0) {
+            *parts -= 1;
+            return Ok(false);
+        }
+        if self.savepoints >= SAVEPOINTS_MAX {
+            return Ok(false);
+        }
+        self.savepoints += 1;
+        let landing = self.shape(target, rows).await?;
+        let name = target.name.to_string();
+        self.client.run("SAVEPOINT syncline", APPLY, &name).await?;
+        if self.send(&landing, &landing.straight, &name, rows).await.is_ok() {
+            self.client.run("RELEASE SAVEPOINT syncline", APPLY, &name).await?;
+            return Ok(true);
+        }
+        // Whatever the reason is, the other way does without it or tells it.
+        self.wary.insert(target.stream, WARY_PARTS);
+        let back = "ROLLBACK TO SAVEPOINT syncline; RELEASE SAVEPOINT syncline";
+        self.client.run(back, APPLY, &name).await?;
+        Ok(false)
+    }
+
+    /// Whole rows, of which so many at the end are thought to be new.
+    async fn write(&mut self, target: &Target, rows: &RecordBatch, fresh: usize) -> Result<()> {
+        if target.key.is_empty() {
+            let landing = self.shape(target, rows).await?;
+            return self.send(&landing, &landing.straight, &target.name.to_string(), rows).await;
+        }
+        let fresh = if fresh < NEW_ROWS_MIN { 0 } else { fresh };
+        let known = rows.num_rows() - fresh;
+        if known > 0 {
+            self.upsert(target, &rows.slice(0, known)).await?;
+        }
+        let new = rows.slice(known, fresh);
+        if fresh == 0 || self.add(target, &new).await? {
+            return Ok(());
+        }
+        self.upsert(target, &new).await.map_err(|error| error.further_on(known))
+    }
+
+    /// Moves on what lies in a temporary table; says of how many rows.
+    async fn move_on(&self, target: &Target, sql: &str) -> Result<u64> {
+        self.client.count_long(sql, APPLY, &target.name.to_string()).await
     }
 }
 
@@ -291,25 +434,38 @@ fn constants(shape: &Landing, rows: &RecordBatch, sql: &mut String) -> Result<bo
 impl Applier for PostgresApplier {
     async fn apply(&mut self, target: &Arc<Target>, changes: &NetChanges) -> Result<u64> {
         if let Some(sql) = self.statements(target, changes).await? {
-            self.go_on(&sql, "apply changes to table", &target.name.to_string()).await?;
+            self.go_on(&sql, APPLY, &target.name.to_string()).await?;
             return Ok(0);
         }
         self.begin().await?;
-        if changes.emptied {
-            let sql = format!("DELETE FROM {}", self.shared.quoted(&target.name));
-            self.client.run_long(&sql, "empty table", &target.name.to_string()).await?;
-        }
-        if changes.deletes.num_rows() > 0 {
-            self.delete(target, &changes.deletes).await?;
+        match &changes.emptied {
+            Some(Emptied::Deleted) => {
+                let sql = format!("DELETE FROM {}", self.shared.quoted(&target.name));
+                self.client.run_long(&sql, "empty table", &target.name.to_string()).await?;
+            }
+            Some(Emptied::Noted(note)) => self.note(target, note).await?,
+            None => {}
         }
         let mut missed = 0;
+        match (changes.deletes.num_rows(), target.key.is_empty()) {
+            (0, _) => {}
+            (_, false) => self.delete(target, &changes.deletes).await?,
+            (_, true) => missed += self.take_away(target, &changes.deletes).await?,
+        }
+        if let Some(moved) = &changes.moved {
+            missed += self.move_row(target, moved).await?;
+        }
         for rows in &changes.updates {
             missed += self.update(target, rows).await?;
         }
         if changes.rows.num_rows() > 0 {
-            self.upsert(target, &changes.rows).await?;
+            self.write(target, &changes.rows, changes.fresh).await?;
         }
         Ok(missed)
+    }
+
+    fn come_through(&mut self, origin: &Origin) {
+        self.origin.clone_from(origin);
     }
 
     async fn commit(&mut self, mark: &str) -> Result<()> {
@@ -321,7 +477,8 @@ impl Applier for PostgresApplier {
         }
         sql.push("COMMIT".into());
         self.client.run(&sql.join("; "), "commit to", &self.shared.config.place()).await?;
-        self.open = false;
+        (self.open, self.savepoints) = (false, 0);
+        self.said = Origin::default();
         self.filled.clear();
         Ok(())
     }
@@ -329,8 +486,9 @@ impl Applier for PostgresApplier {
     async fn abort(&mut self) -> Result<()> {
         if self.open {
             self.client.run("ROLLBACK", "take changes back from", &self.shared.config.place()).await?;
-            self.open = false;
-            // What was made in the transaction went with it.
+            (self.open, self.savepoints) = (false, 0);
+            self.said = Origin::default();
+            // What was made in the transaction went with it; what was made before is there still.
             self.made.clear();
             self.filled.clear();
         }

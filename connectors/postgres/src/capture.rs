@@ -5,11 +5,13 @@
 //! place is a snapshot of the server: new is what it does not see and the present one does. The rows are read
 //! in the same transaction as their records, so all of a look together is the database as it was then.
 
+mod batch;
 mod inspect;
 mod install;
 mod look;
 mod place;
 mod reader;
+mod sql;
 
 use std::{cmp::Ordering, sync::Arc};
 
@@ -91,7 +93,12 @@ impl Log for CaptureLog {
     }
 
     /// A condition of a read holds for a copy only: here a row that leaves it has to be told as well.
-    async fn open(&self, reads: &[Arc<Read>], at: &Position) -> Result<Box<dyn LogReader>> {
+    async fn open(
+        &self,
+        reads: &[Arc<Read>],
+        at: &Position,
+        not_from: &[String],
+    ) -> Result<Box<dyn LogReader>> {
         let client = self.connect().await?;
         let at = Place::of(at)?;
         place::check(&client, &self.names, &at).await?;
@@ -105,7 +112,7 @@ impl Log for CaptureLog {
                 .run("SET client_encoding = 'SQL_ASCII'", "set up a session on", &self.config.place())
                 .await?;
         }
-        let look = Look::new(client, self.names.clone(), reads, oids, at, unencoded);
+        let look = Look::new(client, self.names.clone(), reads, oids, at, (unencoded, not_from));
         let writer = self.connect().await?;
         Ok(Box::new(CaptureReader::start(look, writer, &self.names, &self.cx)))
     }
@@ -129,6 +136,10 @@ impl Log for CaptureLog {
 
     async fn lacks(&self, reads: &[Arc<Read>]) -> Result<Vec<Vec<String>>> {
         Ok(reads.iter().map(|_| vec![]).collect())
+    }
+
+    fn tells_every_change(&self) -> bool {
+        false
     }
 
     async fn release(&self) -> Result<()> {

@@ -243,6 +243,16 @@ impl Client {
         Ok(rows_of(&messages))
     }
 
+    /// As [`Client::run_long`], for one statement: says how many rows it has met.
+    pub(crate) async fn count_long(&self, sql: &str, operation: &str, object: &str) -> Result<u64> {
+        let messages = self.long(operation, object, self.inner.simple_query(sql)).await?;
+        let counts = messages.iter().filter_map(|message| match message {
+            SimpleQueryMessage::CommandComplete(count) => Some(*count),
+            _ => None,
+        });
+        Ok(counts.sum())
+    }
+
     async fn long<T>(
         &self,
         operation: &str,

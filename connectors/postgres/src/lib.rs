@@ -13,6 +13,7 @@ mod error;
 pub mod fuzz;
 mod log;
 mod numeric;
+mod origin;
 mod plan;
 mod publish;
 mod schema;
@@ -48,6 +49,8 @@ impl Connector for Postgres {
             merge: true,
             keyed: true,
             changes: true,
+            whole_rows: true,
+            shared: true,
             readable: true,
         }),
         log: true,

@@ -1,6 +1,7 @@
 //! Following: a pipeline's place in the server's log, kept by a replication slot, and what was changed
 //! since, as the plugin `pgoutput` tells it for the tables of a publication.
 
+mod export;
 mod gather;
 mod inspect;
 mod intake;
@@ -25,7 +26,7 @@ pub(crate) use self::{
 use std::{cmp::Ordering, sync::Arc};
 
 use async_trait::async_trait;
-use syncline_connect::{Context, Finding, Log, LogReader, Read};
+use syncline_connect::{Context, Finding, Log, LogReader, Read, Session};
 use syncline_types::{Error, Position, Result, codes, fingerprint::hash_text};
 
 use self::{
@@ -35,6 +36,7 @@ use self::{
 use crate::{
     client::{Client, connect},
     config::PostgresConfig,
+    snapshot,
 };
 
 /// The server's limit of a name.
@@ -167,7 +169,12 @@ impl Log for PostgresLog {
     }
 
     /// A condition of a read holds for a copy only: here a row that leaves it has to be told as well.
-    async fn open(&self, reads: &[Arc<Read>], at: &Position) -> Result<Box<dyn LogReader>> {
+    async fn open(
+        &self,
+        reads: &[Arc<Read>],
+        at: &Position,
+        not_from: &[String],
+    ) -> Result<Box<dyn LogReader>> {
         let client = self.connect().await?;
         let at = Lsn::of(at)?;
         self.check_place(&client, at).await?;
@@ -182,6 +189,7 @@ impl Log for PostgresLog {
             reads,
             followed: &followed,
             at,
+            not_from,
             unencoded: encoding.as_deref() == Some("SQL_ASCII"),
         });
         Ok(Box::new(reader.await?))
@@ -190,6 +198,13 @@ impl Log for PostgresLog {
     async fn head(&self) -> Result<Position> {
         let client = self.connect().await?;
         slot::head(&client).await.map(Lsn::position)
+    }
+
+    async fn snapshot(&self, reads: &[Arc<Read>], _: usize) -> Result<(Box<dyn Session>, Position)> {
+        let client = self.connect().await?;
+        let exported = export::export(&self.config, &self.cx, &client).await?;
+        let session = snapshot::begin(&self.config, &self.cx, reads, Some(&exported.snapshot)).await?;
+        Ok((session, exported.place.position()))
     }
 
     fn compare(&self, one: &Position, other: &Position) -> Result<Ordering> {
@@ -203,6 +218,10 @@ impl Log for PostgresLog {
 
     async fn lacks(&self, reads: &[Arc<Read>]) -> Result<Vec<Vec<String>>> {
         inspect::lacks(&self.connect().await?, reads).await
+    }
+
+    fn passes_over(&self) -> bool {
+        true
     }
 
     async fn release(&self) -> Result<()> {

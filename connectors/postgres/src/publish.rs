@@ -13,6 +13,7 @@ use syncline_types::{Column, Error, ErrorKind, Result, codes};
 use crate::{
     client::Client,
     dialect::Postgres,
+    origin,
     plan::{Seen, qualified_made, see},
     schema::{Table, describe, find},
     sink::{SinkShared, fenced, holds},
@@ -136,8 +137,9 @@ impl Publication<'_> {
     /// Begins the transaction that publishes, fenced.
     async fn begin(&self) -> Result<()> {
         let sql = format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED; {LOCK_TIMEOUT}; {}",
-            self.shared.fence(&self.run.pipeline)
+            "BEGIN ISOLATION LEVEL READ COMMITTED; {LOCK_TIMEOUT}; {};{}",
+            self.shared.fence(&self.run.pipeline),
+            origin::first(&self.run.origin)
         );
         let answers = self.client.texts(&sql, "publish table", self.name).await?;
         if holds(&answers, self.run) { Ok(()) } else { Err(fenced(self.run)) }

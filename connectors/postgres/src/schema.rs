@@ -84,24 +84,31 @@ impl Table {
     }
 }
 
-/// Sizes count a partitioned table's partitions, and what is stored out of line.
+/// Numbers count a partitioned table's partitions.
 const LIST: &str = "
 SELECT c.oid, n.nspname, c.relname, c.relkind,
        CASE WHEN c.relkind = 'p'
             THEN (SELECT sum(greatest(l.reltuples, 0)) FROM pg_partition_tree(c.oid) p
                   JOIN pg_class l ON l.oid = p.relid WHERE p.isleaf)
-            ELSE nullif(c.reltuples, -1) END::bigint,
-       CASE WHEN c.relkind = 'p'
-            THEN (SELECT sum(pg_table_size(p.relid)) FROM pg_partition_tree(c.oid) p WHERE p.isleaf)
-            ELSE pg_table_size(c.oid) END::bigint
+            ELSE nullif(c.reltuples, -1) END::bigint
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
   AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'";
 
 const PARTITION: &str = "
-SELECT c.oid, n.nspname, c.relname, c.relkind, nullif(c.reltuples, -1)::bigint, pg_table_size(c.oid)
+SELECT c.oid, n.nspname, c.relname, c.relkind, nullif(c.reltuples, -1)::bigint
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relispartition";
+
+/// Bytes of a table, its partitions, and what is stored out of line. To measure a table is to lock it, and a lock
+/// that somebody waits for to have it alone would be waited for too.
+const SIZES: &str = "
+SELECT c.oid, coalesce((SELECT sum(pg_table_size(p.relid)) FROM pg_partition_tree(c.oid) p WHERE p.isleaf),
+                       pg_table_size(c.oid))::bigint
+FROM pg_class c WHERE c.oid IN ";
+
+/// How long sizes are waited for.
+const SIZES_WAIT: &str = "500ms";
 
 /// The tables that match, ours left out.
 pub(crate) async fn list(client: &Client, selection: &Selection) -> Result<Vec<Listed>> {
@@ -110,7 +117,7 @@ pub(crate) async fn list(client: &Client, selection: &Selection) -> Result<Vec<L
         Selection::Name(name) => {
             let name = name.within(default_schema);
             match find(client, &name).await?.filter(|found| !is_ours(&found.name.table)) {
-                Some(found) => Ok(vec![found]),
+                Some(found) => measured(client, vec![found]).await,
                 None => Err(missing(client, &name).await?),
             }
         }
@@ -120,17 +127,40 @@ pub(crate) async fn list(client: &Client, selection: &Selection) -> Result<Vec<L
                 _ => None,
             };
             let sql = format!("{LIST} AND c.relkind IN ('r', 'p') ORDER BY n.nspname, c.relname");
-            Ok(listed(client, &sql)
-                .await?
-                .into_iter()
-                .filter(|table| !is_ours(&table.name.table))
-                .filter(|table| {
-                    let in_default = table.name.namespace.as_deref() == Some(default_schema);
-                    glob.as_ref().map_or(in_default, |glob| glob.matches(&table.name, in_default))
-                })
-                .collect())
+            let listed = listed(client, &sql).await?.into_iter();
+            let found = listed.filter(|table| !is_ours(&table.name.table)).filter(|table| {
+                let in_default = table.name.namespace.as_deref() == Some(default_schema);
+                glob.as_ref().map_or(in_default, |glob| glob.matches(&table.name, in_default))
+            });
+            measured(client, found.collect()).await
         }
     }
+}
+
+/// The same tables with their sizes, unless one of them is locked, in which case they all have none: they are
+/// only there to tell how long a copy may take.
+async fn measured(client: &Client, mut tables: Vec<Listed>) -> Result<Vec<Listed>> {
+    if tables.is_empty() {
+        return Ok(tables);
+    }
+    let oids: Vec<String> = tables.iter().map(|table| table.oid.to_string()).collect();
+    let sql =
+        format!("SET lock_timeout = '{SIZES_WAIT}'; {SIZES} ({}); SET lock_timeout = 0", oids.join(", "));
+    let rows = match client.texts(&sql, "measure tables in", &client.config.place()).await {
+        Err(error) if error.code() == &codes::LOCKED => return Ok(tables),
+        rows => rows?,
+    };
+    let sizes: BTreeMap<u32, u64> = rows
+        .into_iter()
+        .filter_map(|row| match row.as_slice() {
+            [Some(oid), Some(bytes)] => Some((oid.parse().ok()?, bytes.parse().ok()?)),
+            _ => None,
+        })
+        .collect();
+    for table in &mut tables {
+        table.bytes_estimate = sizes.get(&table.oid).copied();
+    }
+    Ok(tables)
 }
 
 async fn missing(client: &Client, name: &StreamName) -> Result<Error> {
@@ -166,7 +196,7 @@ async fn listed(client: &Client, sql: &str) -> Result<Vec<Listed>> {
             name: StreamName::new(schema, table),
             kind: kind.chars().next()?,
             rows_estimate: number(next()),
-            bytes_estimate: number(next()),
+            bytes_estimate: None,
         })
     });
     Ok(tables.collect())

@@ -21,6 +21,7 @@ use crate::{
     client::{Client, connect},
     config::PostgresConfig,
     dialect::{Postgres, qualified},
+    origin,
     plan::{evolve, plan, qualified_made},
     publish,
     writer::PostgresWriter,
@@ -215,6 +216,10 @@ impl Sink for PostgresSink {
         Ok(plans)
     }
 
+    async fn databases(&self, _: &[Arc<Target>], _: bool) -> Result<Vec<String>> {
+        origin::databases(&self.control().await?.client).await
+    }
+
     async fn lock(&self, pipeline: &str, epoch_min: u64) -> Result<u64> {
         let mut control = self.control().await?;
         let place = self.shared.config.place();
@@ -311,6 +316,24 @@ impl Sink for PostgresSink {
     async fn applier(&self, run: &RunRef) -> Result<Box<dyn Applier>> {
         let client = self.fenced_client(run).await?;
         Ok(Box::new(PostgresApplier::open(client, Arc::clone(&self.shared), run.clone()).await?))
+    }
+
+    async fn inspect_applier(&self) -> Result<Vec<Finding>> {
+        let place = self.shared.config.place();
+        let sql = "SELECT has_database_privilege(current_database(), 'TEMPORARY'), quote_ident(current_database()), \
+                   quote_ident(current_user)";
+        let client = connect(&self.shared.config, &self.shared.cx).await?;
+        let rows = client.texts(sql, "look up the grants on", &place).await?;
+        let Some([Some(may), Some(database), Some(user)]) = rows.first().map(Vec::as_slice) else {
+            return Ok(vec![]);
+        };
+        if may == "t" {
+            return Ok(vec![]);
+        }
+        let error = Error::new(&codes::PERMISSION_DENIED, "apply changes in", place)
+            .because("the user may not make temporary tables there, in which changes wait")
+            .hint(format!("Run: GRANT TEMPORARY ON DATABASE {database} TO {user}"));
+        Ok(vec![Finding::blocker(error)])
     }
 
     async fn marks(&self, pipeline: &str) -> Result<Option<BTreeMap<String, String>>> {

@@ -30,9 +30,15 @@ use crate::{
     config::{Capture, PostgresConfig},
     dialect::{Postgres, qualified},
     log::PostgresLog,
+    origin,
     schema::{Listed, describe, find, list},
     types::{reads_as_text, text_of},
 };
+
+/// How long a table is waited for with the snapshot held. Whoever wants a table to himself, to truncate or alter
+/// it, waits for the snapshot, and everybody else, we too, waits behind him: it would go on so until somebody's
+/// patience ends. So the snapshot is let go of, he has his way, and reading goes on in a new one.
+const LOCK_WAIT: &str = "5s";
 
 /// PostgreSQL as a source.
 pub(crate) struct PostgresSource {
@@ -121,37 +127,12 @@ impl Source for PostgresSource {
         Ok(findings)
     }
 
+    async fn databases(&self, _: &[Arc<Read>]) -> Result<Vec<String>> {
+        origin::databases(&self.client).await
+    }
+
     async fn begin(&self, reads: &[Arc<Read>], _: usize) -> Result<Box<dyn Session>> {
-        let exporter = connect(&self.config, &self.cx).await?;
-        let place = self.config.place();
-        // Asked on this connection and not in the transaction: what is listed only helps planning.
-        let mut tables = BTreeMap::new();
-        for read in reads {
-            let name = &read.stream.name;
-            let found = find(&exporter, name).await?.ok_or_else(|| {
-                Error::new(&codes::STREAM_MISSING, "read table", format!("`{name}`"))
-                    .because("it was there when the run was planned, and is no more")
-            })?;
-            tables.insert(name.clone(), found);
-        }
-        exporter
-            .run(
-                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_sort = off",
-                "begin a snapshot of",
-                &place,
-            )
-            .await?;
-        let snapshot = exporter.text("SELECT pg_export_snapshot()", "export a snapshot of", &place).await?;
-        let encoding = exporter.text("SHOW server_encoding", "read the encoding of", &place).await?;
-        Ok(Box::new(PostgresSession(Arc::new(Shared {
-            config: Arc::clone(&self.config),
-            cx: self.cx.clone(),
-            exporter,
-            snapshot: snapshot.unwrap_or_default(),
-            unencoded: encoding.as_deref() == Some("SQL_ASCII"),
-            tables,
-            idle: Mutex::default(),
-        }))))
+        begin(&self.config, &self.cx, reads, None).await
     }
 
     async fn edge(&self, stream: &Stream, column: &str) -> Result<Edge> {
@@ -170,6 +151,44 @@ impl Source for PostgresSource {
         let types: Option<Vec<&str>> = schema.columns.iter().map(|column| column.native.as_deref()).collect();
         Some(format!("postgres hashtextextended of ({})", types?.join(", ")))
     }
+}
+
+/// Takes a snapshot, or goes on with one that somebody has exported, and exports it in turn.
+pub(crate) async fn begin(
+    config: &Arc<PostgresConfig>,
+    cx: &Context,
+    reads: &[Arc<Read>],
+    exported: Option<&str>,
+) -> Result<Box<dyn Session>> {
+    let exporter = connect(config, cx).await?;
+    let place = config.place();
+    // Asked on this connection and not in the transaction: what is listed only helps planning.
+    let mut tables = BTreeMap::new();
+    for read in reads {
+        let name = &read.stream.name;
+        let found = find(&exporter, name).await?.ok_or_else(|| {
+            Error::new(&codes::STREAM_MISSING, "read table", format!("`{name}`"))
+                .because("it was there when the run was planned, and is no more")
+        })?;
+        tables.insert(name.clone(), found);
+    }
+    let join = exported.map(|name| format!("; SET TRANSACTION SNAPSHOT {}", quote_text(name)));
+    let sql = format!(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY{}; SET LOCAL enable_sort = off",
+        join.unwrap_or_default()
+    );
+    exporter.run(&sql, "begin a snapshot of", &place).await?;
+    let snapshot = exporter.text("SELECT pg_export_snapshot()", "export a snapshot of", &place).await?;
+    let encoding = exporter.text("SHOW server_encoding", "read the encoding of", &place).await?;
+    Ok(Box::new(PostgresSession(Arc::new(Shared {
+        config: Arc::clone(config),
+        cx: cx.clone(),
+        exporter,
+        snapshot: snapshot.unwrap_or_default(),
+        unencoded: encoding.as_deref() == Some("SQL_ASCII"),
+        tables,
+        idle: Mutex::default(),
+    }))))
 }
 
 /// One snapshot, held by the connection that exported it.
@@ -206,7 +225,8 @@ impl Shared {
         // Such a server would fail the whole COPY for one text that is not UTF-8.
         let as_it_is = if self.unencoded { "; SET client_encoding = 'SQL_ASCII'" } else { "" };
         let sql = format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}{as_it_is}",
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}{as_it_is}; \
+             SET LOCAL lock_timeout = '{LOCK_WAIT}'",
             quote_text(&self.snapshot)
         );
         let joined = client.run(&sql, "join the snapshot of", &self.config.place()).await;
@@ -217,11 +237,24 @@ impl Shared {
         }
     }
 
+    /// What came of reading: where a table could not be had, the snapshot is given up.
+    fn given_up<T>(&self, result: Result<T>) -> Result<T> {
+        result.map_err(|error| match error.code() == &codes::LOCKED {
+            true => Error::new(&codes::SNAPSHOT_LOST, "go on reading from", self.config.place())
+                .because(format!(
+                    "the snapshot was given up after waiting {LOCK_WAIT} for a table that another session locks: {}",
+                    error.sentence()
+                ))
+                .hint("Reading goes on in a new one"),
+            false => error,
+        })
+    }
+
     /// Asks how a table is to be cut. Not over the connection that exported the snapshot: one statement
     /// that fails would end it, and with it all other streams.
     async fn ask(&self, sql: &str, name: &str) -> Result<Vec<Vec<Option<String>>>> {
         let client = self.connection().await?;
-        let rows = client.texts(sql, "cut into chunks the table", name).await?;
+        let rows = self.given_up(client.texts(sql, "cut into chunks the table", name).await)?;
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(client);
         Ok(rows)
     }
@@ -317,7 +350,8 @@ impl Session for PostgresSession {
             fields.join(", "),
             shared.part_of_table(read, split)?
         );
-        Ok(Box::new(PostgresReader::open(Arc::clone(shared), client, &schema, &sql, name).await?))
+        let opened = PostgresReader::open(Arc::clone(shared), client, &schema, &sql, name).await;
+        Ok(Box::new(shared.given_up(opened)?))
     }
 
     async fn digest(&self, read: &Arc<Read>, split: &Split) -> Result<Digest> {
@@ -329,7 +363,7 @@ impl Session for PostgresSession {
             "SELECT count(*), coalesce(sum(hashtextextended({row}, 0)), 0) FROM {}",
             shared.part_of_table(read, split)?
         );
-        let rows = client.texts(&sql, "compute a checksum of", &name).await?;
+        let rows = shared.given_up(client.texts(&sql, "compute a checksum of", &name).await)?;
         let digest = match rows.into_iter().next().as_deref() {
             Some([Some(rows), Some(checksum)]) => {
                 rows.parse().ok().map(|rows| Digest { rows, checksum: checksum.clone() })

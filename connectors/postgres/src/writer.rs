@@ -18,6 +18,7 @@ use crate::{
     client::Client,
     dialect::Postgres,
     encode::RowEncoder,
+    origin,
     schema::{describe, find},
     sink::{SinkShared, fenced, holds},
 };
@@ -67,8 +68,9 @@ impl PostgresWriter {
         let begin = "BEGIN ISOLATION LEVEL READ COMMITTED; SET CONSTRAINTS ALL IMMEDIATE";
         if self.shared.keeps_progress {
             let sql = format!(
-                "{begin}; {}; {}; SAVEPOINT rows",
+                "{begin}; {}; {}{}; SAVEPOINT rows",
                 self.shared.fence(&self.run.pipeline),
+                origin::first(&self.run.origin),
                 self.shared.save_row(&self.run, stream.into(), split.0.into(), "")
             );
             let answers = self.client.texts(&sql, "begin a transaction on", &place).await?;
@@ -77,7 +79,8 @@ impl PostgresWriter {
                 return Err(fenced(&self.run));
             }
         } else {
-            self.client.run(&format!("{begin}; SAVEPOINT rows"), "begin a transaction on", &place).await?;
+            let sql = format!("{begin}; {}SAVEPOINT rows", origin::first(&self.run.origin));
+            self.client.run(&sql, "begin a transaction on", &place).await?;
         }
         self.open = true;
         Ok(())

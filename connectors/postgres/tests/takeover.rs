@@ -54,7 +54,15 @@ async fn a_process_that_was_replaced_clears_nothing_away() {
     let new = sink(&database).await;
     let newer = new.lock("p", 0).await.expect("the pipeline is free again");
     assert!(newer > epoch);
-    let (run, target) = (RunRef { pipeline: "p".into(), run: "r2".into(), epoch: newer }, target());
+    let (run, target) = (
+        RunRef {
+            pipeline: "p".into(),
+            run: "r2".into(),
+            epoch: newer,
+            origin: syncline_connect::Origin::default(),
+        },
+        target(),
+    );
     for action in &new.plan(std::slice::from_ref(&target)).await.expect("it can be planned")[0].before {
         new.apply(&run, &target, action).await.expect("it can be prepared");
     }

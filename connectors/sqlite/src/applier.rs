@@ -1,12 +1,15 @@
 //! Applies changes, row by row on the connection that writes, all in one transaction that begins with the
-//! fence and ends with the mark.
+//! fence and ends with the mark. Without a key rows are found by all their values, all that go together.
+
+mod by_values;
 
 use std::{collections::HashMap, sync::Arc};
 
 use arrow_array::RecordBatch;
+use arrow_schema::Schema;
 use async_trait::async_trait;
 use rusqlite::Connection;
-use syncline_connect::{Applier, LOG_MARK, Marking, NetChanges, RunRef, Target};
+use syncline_connect::{Applier, Emptied, LOG_MARK, Marking, Moved, NetChanges, Origin, RunRef, Target};
 use syncline_sql::{Dialect, changing};
 use syncline_types::{Error, Result, codes};
 
@@ -14,6 +17,7 @@ use crate::{
     client::{Database, begin, commit},
     dialect::{MAIN, Sqlite, qualified},
     error::Explain,
+    origin,
     schema::{Look, Table, find_table},
     sink::{
         SinkShared, checkpoint,
@@ -26,6 +30,8 @@ use crate::{
 pub(crate) struct SqliteApplier {
     shared: Arc<SinkShared>,
     run: RunRef,
+    /// What the changes to come have come through.
+    origin: Origin,
     state: State,
 }
 
@@ -43,6 +49,9 @@ struct Transaction {
     turn: Turn,
     run: RunRef,
     begun: bool,
+    /// What the next changes have come through, and what was said last.
+    origin: Origin,
+    said: Origin,
     statements: Statements,
 }
 
@@ -54,6 +63,12 @@ enum Kind {
     Find,
     Update,
     Upsert,
+    /// Keeps a whole row until all are there that go with it.
+    Await,
+    /// Sets columns of all rows where they are NULL.
+    Note,
+    /// Sets columns, those of the key among them, of the row whose key comes behind them.
+    Move,
 }
 
 /// Statements of targets, by the target's number, what they do, and the columns they are given.
@@ -66,7 +81,7 @@ struct Statements {
 
 impl SqliteApplier {
     pub(crate) fn new(shared: Arc<SinkShared>, run: RunRef) -> Self {
-        SqliteApplier { shared, run, state: State::Idle(Statements::default()) }
+        SqliteApplier { shared, run, origin: Origin::default(), state: State::Idle(Statements::default()) }
     }
 
     /// Does something in the transaction, which is begun where that is still to be done, on a thread that
@@ -79,15 +94,18 @@ impl SqliteApplier {
             State::Open(transaction) => transaction,
             State::Idle(statements) => {
                 let turn = self.shared.line.turn().await;
-                Transaction { turn, run: self.run.clone(), begun: false, statements }
+                let (origin, said) = (Origin::default(), Origin::default());
+                Transaction { turn, run: self.run.clone(), begun: false, origin, said, statements }
             }
             State::Lost => {
                 return Err(Error::new(&codes::BROKEN_INVARIANT, "apply changes to", self.place())
                     .because("the applier has failed before"));
             }
         };
+        transaction.origin.clone_from(&self.origin);
         let work = move || {
             transaction.begin()?;
+            transaction.say()?;
             let value = work(&mut transaction)?;
             Ok((transaction, value))
         };
@@ -123,17 +141,33 @@ impl Transaction {
         Ok(())
     }
 
+    /// Says what comes next has come through, where that was not said yet.
+    fn say(&mut self) -> Result<()> {
+        if self.said != self.origin {
+            origin::say(self.turn.connection()?, &self.origin)?;
+            self.said.clone_from(&self.origin);
+        }
+        Ok(())
+    }
+
     fn apply(&mut self, target: &Target, changes: &NetChanges) -> Result<u64> {
         let database = self.turn.database.clone();
         let connection = self.turn.connection()?;
         let mut one = One { connection, database: &database, statements: &mut self.statements, target };
-        if changes.emptied {
-            one.empty()?;
-        }
-        if changes.deletes.num_rows() > 0 {
-            one.delete(&changes.deletes)?;
+        match &changes.emptied {
+            Some(Emptied::Deleted) => one.empty()?,
+            Some(Emptied::Noted(note)) => one.changed(Kind::Note, note).map(drop)?,
+            None => {}
         }
         let mut missed = 0;
+        match (changes.deletes.num_rows(), target.key.is_empty()) {
+            (0, _) => {}
+            (_, false) => one.delete(&changes.deletes)?,
+            (_, true) => missed += one.take_away(&changes.deletes)?,
+        }
+        if let Some(moved) = &changes.moved {
+            missed += one.move_row(moved)?;
+        }
         for rows in &changes.updates {
             missed += one.update(rows)?;
         }
@@ -147,8 +181,9 @@ impl Transaction {
         let database = self.turn.database.clone();
         let connection = self.turn.connection()?;
         checkpoint::set_mark(connection, &self.run, LOG_MARK, Marking::Save(mark))?;
+        origin::unsay(connection)?;
         commit(connection, &database)?;
-        self.begun = false;
+        (self.begun, self.said) = (false, Origin::default());
         Ok(())
     }
 }
@@ -186,6 +221,32 @@ impl One<'_> {
         match self.kept(&statement, rows, &unchanged)? {
             Some(row) => Err(at(statement.ignored(), row)),
             None => Ok(unchanged.len() as u64),
+        }
+    }
+
+    /// A row goes to another key; returns how many rows are not there.
+    fn move_row(&mut self, moved: &Moved) -> Result<u64> {
+        let both = beside(&moved.to, &moved.from)?;
+        let statement = self.statement(Kind::Move, &both)?;
+        let (mut changed, mut refused) = (0, None);
+        statement.run(self.connection, &both, |_, written| {
+            match written {
+                Ok(rows) => changed = rows,
+                Err(error) => refused = Some(error),
+            }
+            Ok(())
+        })?;
+        if changed > 0 {
+            return Ok(0);
+        }
+        // It may be there already, for which the statement was refused.
+        let there = self.statement(Kind::Find, &moved.to)?.finds(self.connection, &moved.to, 0)?;
+        match refused {
+            Some(error) if !there => Err(at(error, 0)),
+            _ => {
+                self.delete(&moved.from)?;
+                self.update(&moved.to)
+            }
         }
     }
 
@@ -250,6 +311,9 @@ impl One<'_> {
             Kind::Find => format!("SELECT 1 FROM {} WHERE {}", qualified(name), by_key(target, &written)),
             Kind::Update => update(target, &written),
             Kind::Upsert => upsert(target, &table, &written),
+            Kind::Await => by_values::wait(&written),
+            Kind::Note => note(target, &written),
+            Kind::Move => move_row(target, &written),
         };
         let label = target.name.to_string();
         let made = Arc::new(RowStatement::new(self.connection, sql, columns, table.name, label)?);
@@ -299,7 +363,40 @@ fn update(target: &Target, given: &[String]) -> String {
     format!("UPDATE OR ABORT {table} SET {} WHERE {}", set.join(", "), by_key(target, given))
 }
 
-/// A row takes the place of the one with its key; one whose key is the same by a collation only stays.
+/// The columns of two rows as one.
+fn beside(one: &RecordBatch, other: &RecordBatch) -> Result<RecordBatch> {
+    let fields: Vec<_> = one.schema().fields().iter().chain(other.schema().fields()).cloned().collect();
+    let columns = one.columns().iter().chain(other.columns()).cloned().collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+        .map_err(|error| Error::new(&codes::BROKEN_INVARIANT, "apply changes", "").because(error))
+}
+
+/// Sets columns where they are NULL.
+fn note(target: &Target, given: &[String]) -> String {
+    let set = given.iter().zip(1..).map(|(name, number)| {
+        let name = Sqlite.quote(name);
+        format!("{name} = ifnull({name}, ?{number})")
+    });
+    let null = given.iter().map(|name| format!("{} IS NULL", Sqlite.quote(name)));
+    let (set, null) = (set.collect::<Vec<_>>().join(", "), null.collect::<Vec<_>>().join(" OR "));
+    format!("UPDATE OR ABORT {} SET {set} WHERE {null}", qualified(&target.name.table))
+}
+
+/// Sets columns of the row whose key comes behind them.
+fn move_row(target: &Target, given: &[String]) -> String {
+    let first = |name: &String| given.iter().position(|other| other == name);
+    let set = given.iter().enumerate().filter(|(place, name)| first(name) == Some(*place));
+    let set = set.map(|(place, name)| format!("{} = ?{}", Sqlite.quote(name), place + 1));
+    let was = target.key.iter().filter_map(|key| {
+        let place = given.iter().rposition(|name| name == key)?;
+        Some(format!("{} = ?{}", Sqlite.quote(key), place + 1))
+    });
+    let (set, was) = (set.collect::<Vec<_>>().join(", "), was.collect::<Vec<_>>().join(" AND "));
+    format!("UPDATE OR ABORT {} SET {set} WHERE {was}", qualified(&target.name.table))
+}
+
+/// A row takes the place of the one with its key; one whose key is the same by a collation only stays. Where there
+/// is no key every row is a new one.
 fn upsert(target: &Target, table: &Table, given: &[String]) -> String {
     let mut set = changing(given, &target.key, |_| false);
     if set.is_empty() {
@@ -312,14 +409,19 @@ fn upsert(target: &Target, table: &Table, given: &[String]) -> String {
     let same = same.map(|key| format!("t.{0} COLLATE BINARY IS excluded.{0}", Sqlite.quote(key)));
     let same: Vec<String> = same.collect();
     let same = if same.is_empty() { String::new() } else { format!(" WHERE {}", same.join(" AND ")) };
-    format!(
-        "INSERT OR ABORT INTO {MAIN}.{} AS t ({}) VALUES ({}) ON CONFLICT ({}) DO UPDATE SET {}{same}",
+    let insert = format!(
+        "INSERT OR ABORT INTO {MAIN}.{} AS t ({}) VALUES ({})",
         Sqlite.quote(&target.name.table),
         Sqlite.list(given),
         values.join(", "),
-        Sqlite.list(&target.key),
-        set.join(", ")
-    )
+    );
+    match target.key.is_empty() {
+        true => insert,
+        false => {
+            let key = Sqlite.list(&target.key);
+            format!("{insert} ON CONFLICT ({key}) DO UPDATE SET {}{same}", set.join(", "))
+        }
+    }
 }
 
 #[async_trait]
@@ -328,6 +430,10 @@ impl Applier for SqliteApplier {
         // The arrays are shared, not copied.
         let (target, changes) = (Arc::clone(target), changes.clone());
         self.work(move |transaction| transaction.apply(&target, &changes)).await
+    }
+
+    fn come_through(&mut self, origin: &Origin) {
+        self.origin.clone_from(origin);
     }
 
     async fn commit(&mut self, mark: &str) -> Result<()> {

@@ -9,6 +9,7 @@ mod dialect;
 mod encode;
 mod error;
 mod log;
+mod origin;
 mod plan;
 mod publish;
 mod schema;
@@ -46,6 +47,8 @@ impl Connector for Sqlite {
             merge: true,
             keyed: true,
             changes: true,
+            whole_rows: true,
+            shared: true,
             readable: true,
         }),
         log: true,

@@ -5,6 +5,8 @@
 //! records, so everything up to the last of them, taken together, is the file as it was at that moment:
 //! values are as exact as a copy's, and a column that is added, renamed or dropped concerns no trigger.
 //! What a row was in between two looks is not told.
+//!
+//! Where there is no key whole rows are recorded, and what is told is what was recorded.
 
 mod inspect;
 mod look;
@@ -18,15 +20,20 @@ mod unique;
 use std::{cmp::Ordering, sync::Arc};
 
 use async_trait::async_trait;
-use syncline_connect::{Context, Finding, Log, LogReader, Read};
+use rusqlite::Connection;
+use syncline_connect::{Context, Finding, Log, LogReader, Read, Session};
 use syncline_types::{Error, Position, Result, codes};
 
 use self::{
     place::{Names, Place},
     reader::SqliteLogReader,
-    trigger::Since,
+    trigger::{Since, Whose},
 };
-use crate::client::{Database, transact};
+use crate::{
+    client::{Database, transact},
+    origin,
+    snapshot::begin_asking,
+};
 
 /// One pipeline's place in the changes of a file.
 pub(crate) struct SqliteLog {
@@ -63,7 +70,7 @@ fn begin(database: &Database, names: &Names, reads: &[Arc<Read>]) -> Result<Plac
                 .hint("Use the --state it was followed with, or begin again with --restart"));
         }
         let place = place::create(&connection, names)?;
-        trigger::cover(&connection, database, names, reads, Since::Never)?;
+        trigger::cover(&connection, database, names, reads, Since::Never, Whose::All)?;
         Ok(place)
     })
 }
@@ -73,7 +80,8 @@ fn go_on(database: &Database, names: &Names, reads: &[Arc<Read>], known: &Place)
     let connection = database.follow()?;
     transact(&connection, database, || {
         place::check(&connection, names, known)?;
-        trigger::cover(&connection, database, names, reads, Since::Place(known.number))
+        origin::create(&connection)?;
+        trigger::cover(&connection, database, names, reads, Since::Place(known.number), Whose::All)
     })
 }
 
@@ -107,12 +115,17 @@ impl Log for SqliteLog {
     }
 
     /// A condition of a read holds for a copy only: here a row that leaves it has to be told as well.
-    async fn open(&self, reads: &[Arc<Read>], at: &Position) -> Result<Box<dyn LogReader>> {
+    async fn open(
+        &self,
+        reads: &[Arc<Read>],
+        at: &Position,
+        not_from: &[String],
+    ) -> Result<Box<dyn LogReader>> {
         let at = Place::of(at)?;
-        let (own, cx) = (reads.to_vec(), self.cx.clone());
+        let (own, cx, not_from) = (reads.to_vec(), self.cx.clone(), not_from.to_vec());
         let open = move |database: &Database, names: &Names| {
-            let look = look::Look::new(database, names, &own, at)?;
-            Ok(SqliteLogReader::start(look, database, names, &cx))
+            let look = look::Look::new(database, names, &own, at, not_from)?;
+            Ok(SqliteLogReader::new(look, database, names, &cx))
         };
         self.with("begin to read the changes", open).await.map(|reader| Box::new(reader) as _)
     }
@@ -120,6 +133,13 @@ impl Log for SqliteLog {
     async fn head(&self) -> Result<Position> {
         let head = |database: &Database, names: &Names| place::head(&database.look()?, names);
         self.with("find the last change", head).await.map(|place| place.position())
+    }
+
+    async fn snapshot(&self, _: &[Arc<Read>], parallel: usize) -> Result<(Box<dyn Session>, Position)> {
+        let names = self.names.clone();
+        let head = move |connection: &Connection| place::head(connection, &names);
+        let (session, place) = begin_asking(&self.database, &self.cx, parallel, head).await?;
+        Ok((Box::new(session), place.position()))
     }
 
     fn compare(&self, one: &Position, other: &Position) -> Result<Ordering> {
@@ -137,6 +157,14 @@ impl Log for SqliteLog {
 
     async fn lacks(&self, reads: &[Arc<Read>]) -> Result<Vec<Vec<String>>> {
         Ok(reads.iter().map(|_| vec![]).collect())
+    }
+
+    fn passes_over(&self) -> bool {
+        true
+    }
+
+    fn tells_every_change(&self) -> bool {
+        false
     }
 
     async fn release(&self) -> Result<()> {

@@ -12,6 +12,7 @@ use syncline_types::{Error, Result, codes};
 use crate::{
     dialect::{Sqlite, qualified, tokens},
     error::{Explain, refusal, translate},
+    origin,
     plan::{Seen, Way, in_use, needs_decision, see},
     schema::{Look, Table, find_table},
     sink::{checkpoint, landing::Landing, turn::Turn},
@@ -28,7 +29,11 @@ pub(crate) fn finish(
     let database = turn.database.clone();
     let published = turn.transact(|connection| {
         checkpoint::fence(connection, run)?;
+        if !run.origin.is_here() {
+            origin::say(connection, &run.origin)?;
+        }
         if checkpoint::mark(connection, run, target.stream)? == Some(StreamMark::Published) {
+            origin::unsay(connection)?;
             return Ok(Published { how: "it was published before".into() });
         }
         let seen = see(connection, &database, target)?;
@@ -46,6 +51,7 @@ pub(crate) fn finish(
         };
         checkpoint::save_mark(connection, run, target.stream, StreamMark::Published)?;
         checkpoint::set_mark(connection, run, &target.source.to_string(), marking)?;
+        origin::unsay(connection)?;
         Ok(Published { how: how.into() })
     });
     // They are looked at when all is done, so this is what the commit itself fails with.

@@ -26,6 +26,7 @@ use crate::{
     client::Database,
     dialect::{MAIN, qualified},
     error::Explain,
+    origin,
     plan::{Step, evolve, plan},
     publish,
     writer::SqliteWriter,
@@ -185,6 +186,11 @@ impl Sink for SqliteSink {
             Ok(plans)
         })
         .await
+    }
+
+    async fn databases(&self, _: &[Arc<Target>], _: bool) -> Result<Vec<String>> {
+        self.look("look who the file is", |connection, _| connection.map_or(Ok(vec![]), origin::databases))
+            .await
     }
 
     async fn lock(&self, pipeline: &str, epoch_min: u64) -> Result<u64> {

@@ -15,11 +15,12 @@ use async_trait::async_trait;
 use syncline_connect::{Context, Edge, Finding, Log, Read, Selection, Session, Source, SplitOrder, Stream};
 use syncline_types::{LogicalType, Predicate, Result};
 
-pub(crate) use self::key::known_collation;
+pub(crate) use self::{key::known_collation, session::begin_asking};
 
 use crate::{
     client::{Database, journal_mode},
     log::SqliteLog,
+    origin,
     schema::{Look, describe, find_table, list},
 };
 
@@ -90,6 +91,10 @@ impl Source for SqliteSource {
     async fn inspect(&self, reads: &[Arc<Read>]) -> Result<Vec<Finding>> {
         let reads = reads.to_vec();
         self.looking("inspect tables", move |database| inspect(database, &reads)).await
+    }
+
+    async fn databases(&self, _: &[Arc<Read>]) -> Result<Vec<String>> {
+        self.looking("look who the file is", |database| origin::databases(&database.look()?)).await
     }
 
     async fn begin(&self, _: &[Arc<Read>], parallel: usize) -> Result<Box<dyn Session>> {

@@ -14,6 +14,7 @@ use syncline_types::{Error, ErrorKind, Result, SplitId, codes};
 use crate::{
     client::{begin, commit},
     error::Explain,
+    origin,
     sink::{SinkShared, checkpoint, landing::Landing, turn::Turn},
 };
 
@@ -96,6 +97,9 @@ impl Transaction {
         if !self.begun {
             begin(connection, &database)?;
             checkpoint::fence(connection, &self.run)?;
+            if !self.run.origin.is_here() {
+                origin::say(connection, &self.run.origin)?;
+            }
             checkpoint::touch(connection, &self.run, stream, split)?;
             savepoint(connection, "SAVEPOINT rows")?;
             self.begun = true;
@@ -115,6 +119,7 @@ impl Transaction {
         for delta in deltas {
             checkpoint::save_split(connection, &self.run, delta.stream, delta.split, &delta.row)?;
         }
+        origin::unsay(connection)?;
         commit(connection, &database)
     }
 }

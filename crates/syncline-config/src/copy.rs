@@ -13,7 +13,7 @@ use syncline_types::{Error, Result, codes};
 use crate::{
     connection::Connection,
     file::{Draft, End},
-    model::{Deletes, OnError, OverBudget, Pipeline, SchemaChanges, StreamChoice, Sync},
+    model::{Deletes, Echoes, OnError, OverBudget, Pipeline, SchemaChanges, StreamChoice, Sync},
     place::Place,
     problem::Problem,
     secret::Secrets,
@@ -72,6 +72,8 @@ pub struct CopyArgs {
     pub log_budget: Option<String>,
     /// What happens when it has to keep more.
     pub over_budget: Option<OverBudget>,
+    /// What happens to changes that have come through the target's database.
+    pub echoes: Option<Echoes>,
     /// The pipeline's id, in place of one made from the rest.
     pub name: Option<String>,
     /// How an overwrite is published.
@@ -122,6 +124,7 @@ impl CopyArgs {
             stall_after: self.stall_after.as_deref(),
             log_budget: self.log_budget.as_deref(),
             over_budget: self.over_budget,
+            echoes: self.echoes,
         }
     }
 
@@ -250,6 +253,7 @@ impl Canonical {
             Deletes::Ignore => {}
             Deletes::Soft => self.field("deletes", "soft"),
             Deletes::Apply => self.field("deletes", "apply"),
+            Deletes::Told => self.field("deletes", "told"),
         }
     }
 }

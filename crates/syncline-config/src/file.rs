@@ -301,6 +301,7 @@ fn draft(
         stall_after: spec.stall_after.as_deref(),
         log_budget: spec.log_budget.as_deref(),
         over_budget: spec.over_budget,
+        echoes: spec.echoes,
     };
     let from = end(&spec.from, connections, &place.key("from"))?;
     let to = end(&spec.to, connections, &place.key("to"))?;

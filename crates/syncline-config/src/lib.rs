@@ -25,7 +25,7 @@ mod url;
 pub use copy::CopyArgs;
 pub use file::File;
 pub use model::{
-    Deletes, Following, Limits, OnError, OverBudget, Pipeline, SchemaChanges, StreamChoice, Sync,
+    Deletes, Echoes, Following, Limits, OnError, OverBudget, Pipeline, SchemaChanges, StreamChoice, Sync,
 };
 pub use schema::json_schema;
 pub use secret::{ProcessSecrets, Secrets};

@@ -60,6 +60,8 @@ pub struct Following {
     pub log_budget_bytes: Option<u64>,
     /// What happens when it has to keep more.
     pub over_budget: OverBudget,
+    /// What happens to changes that have come through the target's database.
+    pub echoes: Echoes,
 }
 
 /// How long a pipeline may make no progress before it says so, where nothing else is said.
@@ -72,6 +74,7 @@ impl Default for Following {
             stall_seconds: STALL_SECONDS,
             log_budget_bytes: None,
             over_budget: OverBudget::default(),
+            echoes: Echoes::default(),
         }
     }
 }
@@ -102,6 +105,19 @@ pub enum OverBudget {
     Release,
 }
 
+/// What happens to changes at the source that have come through the target's database, where they are told
+/// from others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Echoes {
+    /// They are passed over, so that pipelines may go both ways. The default.
+    #[default]
+    Skip,
+    /// They are applied like all others, as where they go into other tables than they have come from.
+    /// Pipelines that all do so and go round in a circle never come to rest.
+    Apply,
+}
+
 /// What happens to rows at the target that the source no longer has. Only a merge asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -113,6 +129,9 @@ pub enum Deletes {
     Soft,
     /// They are deleted. The default where changes are followed.
     Apply,
+    /// They stay if they were there before. What the source deletes while it is followed is deleted: for
+    /// targets that have rows of their own, such as one that is followed back.
+    Told,
 }
 
 /// A stream, or several that match, and what happens to them.

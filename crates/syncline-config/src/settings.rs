@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use syncline_types::{Error, codes};
 
 use crate::{
-    model::{Following, Limits, OnError, OverBudget, STALL_SECONDS, SchemaChanges, Sync},
+    model::{Echoes, Following, Limits, OnError, OverBudget, STALL_SECONDS, SchemaChanges, Sync},
     place::Place,
     problem::Problem,
     size,
@@ -50,6 +50,7 @@ pub(crate) struct Given<'a> {
     pub(crate) stall_after: Option<&'a str>,
     pub(crate) log_budget: Option<&'a str>,
     pub(crate) over_budget: Option<OverBudget>,
+    pub(crate) echoes: Option<Echoes>,
 }
 
 /// The same, checked and with defaults.
@@ -115,6 +116,7 @@ fn following(given: &Given<'_>, sync: Sync, place: &Place<'_>) -> Result<Followi
         ("stall_after", given.stall_after.is_some()),
         ("log_budget", given.log_budget.is_some()),
         ("over_budget", given.over_budget.is_some()),
+        ("echoes", given.echoes.is_some()),
     ];
     if let Some((name, _)) = said.iter().find(|(_, said)| *said && sync != Sync::Follow) {
         let problem = Problem::value("it is about following changes, and this pipeline does not")
@@ -139,6 +141,7 @@ fn following(given: &Given<'_>, sync: Sync, place: &Place<'_>) -> Result<Followi
         stall_seconds,
         log_budget_bytes: budget.map_err(|problem| place.key("log_budget").error(problem))?,
         over_budget: given.over_budget.unwrap_or_default(),
+        echoes: given.echoes.unwrap_or_default(),
     })
 }
 

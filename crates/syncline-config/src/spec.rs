@@ -13,7 +13,7 @@ use syncline_steps::StepSpec;
 
 use crate::{
     de::AsWritten,
-    model::{Deletes, OnError, OverBudget, SchemaChanges},
+    model::{Deletes, Echoes, OnError, OverBudget, SchemaChanges},
     schema::{Sync, TextOrNumber},
 };
 
@@ -131,6 +131,9 @@ pub(crate) struct PipelineSpec {
     pub(crate) log_budget: Option<String>,
     /// What happens when the source has to keep more than `log_budget`. `warn` is the default.
     pub(crate) over_budget: Option<OverBudget>,
+    /// What happens, while changes are followed, to those that have come through the target's database. `skip`
+    /// is the default.
+    pub(crate) echoes: Option<Echoes>,
 }
 
 /// How fast a pipeline may go, over all its streams.

@@ -150,6 +150,11 @@ fn check(settings: &StreamSettings, sync: Sync, place: &Place<'_>) -> Result<(),
                 .hint("Merge or append, or make the runs full"),
         ));
     }
+    if sync != Sync::Follow && settings.deletes == Some(Deletes::Told) {
+        let problem = Problem::value("it is about following changes, and this pipeline does not")
+            .hint("Write deletes: apply, or sync: follow (--sync follow)");
+        return Err(place.key("deletes").error(problem));
+    }
     match &settings.cursor {
         Some(_) if sync != Sync::Incremental => {
             return Err(place.key("cursor").error(not_incremental(sync)));

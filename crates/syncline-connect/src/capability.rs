@@ -43,6 +43,10 @@ pub struct SinkCapability {
     pub keyed: bool,
     /// Takes changes as a log tells them ([`crate::Applier`]).
     pub changes: bool,
+    /// Among these, changes of rows without a key, which are found by all their values.
+    pub whole_rows: bool,
+    /// Rows may be written by somebody else while a pipeline follows into the same table.
+    pub shared: bool,
     /// What it wrote can be read back through its own source.
     pub readable: bool,
 }

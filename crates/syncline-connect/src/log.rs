@@ -10,9 +10,9 @@ use std::{cmp::Ordering, sync::Arc};
 use arrow_array::RecordBatch;
 use arrow_buffer::BooleanBuffer;
 use async_trait::async_trait;
-use syncline_types::{Position, Result, TableSchema};
+use syncline_types::{Error, Position, Result, TableSchema, codes};
 
-use crate::{Finding, Read, Reject, Reservation, Target};
+use crate::{Delivery, Finding, Origin, Read, Reject, Reservation, Session, Target};
 
 /// One pipeline's place in a source's log.
 #[async_trait]
@@ -40,17 +40,36 @@ pub trait Log: Send + Sync {
     /// without `known` when what an earlier call has made is there already.
     async fn keep(&self, reads: &[Arc<Read>], known: Option<&Position>) -> Result<Position>;
 
-    /// Reads on from a position. Changes of other streams are passed over.
+    /// Reads on from a position. Changes of other streams are passed over, and so are those that have come
+    /// through a database of `not_from`: see [`Source::databases`](crate::Source::databases).
     ///
     /// # Errors
     /// [`syncline_types::codes::LOG_LOST`] when the source no longer has what came after it.
-    async fn open(&self, reads: &[Arc<Read>], at: &Position) -> Result<Box<dyn LogReader>>;
+    async fn open(
+        &self,
+        reads: &[Arc<Read>],
+        at: &Position,
+        not_from: &[String],
+    ) -> Result<Box<dyn LogReader>>;
 
     /// Where the log ends now: every transaction that was committed before the call lies before it.
     ///
     /// # Errors
     /// When the source fails.
     async fn head(&self) -> Result<Position>;
+
+    /// Takes one snapshot of all streams, as [`Source::begin`](crate::Source::begin) does, and says which place
+    /// in the log it is: of these streams it has every transaction up to there, and nothing of those behind it.
+    /// For streams without a key, whose changes must not be applied to a copy that has them already.
+    ///
+    /// # Errors
+    /// [`syncline_types::codes::UNSUPPORTED`] when no place can be told that exactly.
+    async fn snapshot(&self, reads: &[Arc<Read>], parallel: usize) -> Result<(Box<dyn Session>, Position)> {
+        let _ = parallel;
+        let names: Vec<String> = reads.iter().map(|read| read.stream.name.to_string()).collect();
+        Err(Error::new(&codes::UNSUPPORTED, "copy without a key", format!("`{}`", names.join("`, `")))
+            .because("the source does not tell which place in its log a snapshot is"))
+    }
 
     /// Which of two positions comes first.
     ///
@@ -66,6 +85,21 @@ pub trait Log: Send + Sync {
     /// # Errors
     /// When the source fails.
     async fn lacks(&self, reads: &[Arc<Read>]) -> Result<Vec<Vec<String>>>;
+
+    /// Whether its readers can read some streams from further on than others: see [`LogReader::pass_over`].
+    fn passes_over(&self) -> bool {
+        false
+    }
+
+    /// Whether each change is told, and not only what a row has become after several.
+    fn tells_every_change(&self) -> bool {
+        true
+    }
+
+    /// How often a change is told, however often a reader is cut short.
+    fn delivery(&self) -> Delivery {
+        Delivery::ExactlyOnce
+    }
 
     /// Gives up the place: the source need keep nothing for this pipeline any more.
     ///
@@ -92,7 +126,21 @@ pub trait LogReader: Send {
         let _ = position;
     }
 
-    /// Everything up to here is durable at the target: the source may let go of it.
+    /// Changes of a stream by transactions up to here are not given out, and neither is it told what its columns
+    /// were before: it is read from here on, and others from further back. Said before the first
+    /// [`LogReader::next`].
+    ///
+    /// # Errors
+    /// [`syncline_types::codes::UNSUPPORTED`] where the log [cannot](Log::passes_over) do it; when the position is
+    /// none of this log's.
+    fn pass_over(&mut self, stream: usize, upto: &Position) -> Result<()> {
+        let _ = stream;
+        Err(Error::new(&codes::UNSUPPORTED, "pass over changes before", format!("`{}`", upto.0))
+            .because("the log is read from one place for all streams"))
+    }
+
+    /// Everything up to here is durable at the target: the source may let go of it. Before it is first said,
+    /// nothing is, wherever the reading began.
     ///
     /// # Errors
     /// When the source fails.
@@ -113,15 +161,18 @@ pub enum Logged {
     Changes(LogBatch),
     /// A stream's schema is another one for everything that follows.
     Schema(SchemaChange),
-    /// Nothing for now; everything before this position has been read.
+    /// Nothing for now; everything before this position has been read. Said once, and never in the middle of a
+    /// transaction; where a part of one was told before, it is at its end.
     Idle(Position),
 }
 
-/// Changes of one or more transactions, or of a part of one, gathered per stream.
+/// Changes of one or more transactions, or of a part of one, gathered per stream, all of one origin.
 #[derive(Debug)]
 pub struct LogBatch {
     /// One for each stream that has any, in no order: [`Changes::sequence`] has it.
     pub changes: Vec<Changes>,
+    /// What they have come through. Of a transaction in which that changes each batch is a part.
+    pub origin: Origin,
     /// Where reading can go on after these; `None` inside a transaction, of which the next batch is
     /// another part.
     pub position: Option<Position>,
@@ -235,12 +286,17 @@ pub const LOG_MARK: &str = "+log";
 /// Applies changes to a target, in transactions of its own. Dropping it drops what is not committed.
 #[async_trait]
 pub trait Applier: Send {
-    /// Applies the changes of one stream, and says of how many of [`NetChanges::updates`] there is no
-    /// row. Whether the target takes them may show only at [`Applier::commit`].
+    /// Applies the changes of one stream, and says of how many of [`NetChanges::updates`] and
+    /// [`NetChanges::moved`] there is no row; of a target without a key, of how many of
+    /// [`NetChanges::deletes`]. Whether the target takes them may show only at [`Applier::commit`].
     ///
     /// # Errors
     /// When the target fails; with kind `Value`, some row is at fault.
     async fn apply(&mut self, target: &Arc<Target>, changes: &NetChanges) -> Result<u64>;
+
+    /// What is applied from here on has come through these databases. A target whose changes somebody could
+    /// follow says so in the transaction itself, before the first of them.
+    fn come_through(&mut self, origin: &Origin);
 
     /// Whether it is time to commit, where what was applied ends with a whole transaction. A target that every
     /// commit costs much gathers several; what it has gathered is read again after a crash.
@@ -263,30 +319,63 @@ pub trait Applier: Send {
     async fn abort(&mut self) -> Result<()>;
 }
 
-/// What transactions come to for one target: at most one change a key. They are applied in this order:
-/// `emptied`, `deletes`, `updates`, `rows`.
+/// What transactions come to for one target: at most one change a key. Where there is no key, rows are told
+/// apart by all their values: each of `deletes` takes away one of those that are equal to it, exactly and in
+/// the form that the target's columns give them, and each of `rows` is one more. They are applied in this order:
+/// `emptied`, `deletes`, `moved`, `updates`, `rows`.
 #[derive(Clone, Debug)]
 pub struct NetChanges {
     /// Every row that is there goes first.
-    pub emptied: bool,
-    /// Keys of rows that go, in the order of [`Target::key`].
+    pub emptied: Option<Emptied>,
+    /// Keys of rows that go, in the order of [`Target::key`]; without a key, whole rows.
     pub deletes: RecordBatch,
+    /// A row that goes to another key and keeps values that are not told. Then there is nothing else.
+    pub moved: Option<Moved>,
     /// New values for some columns of rows that are there, by the key's columns and those that change.
     pub updates: Vec<RecordBatch>,
     /// Whole rows, with the columns of [`Target::schema`]: they replace those with their key, or are
     /// added.
     pub rows: RecordBatch,
+    /// Of `rows`, so many at the end have a key that was new at the source. The target may have it all the
+    /// same: the copy is of a later moment, a deletion was not followed, somebody has added it there.
+    pub fresh: usize,
+}
+
+/// What becomes of all rows that are there when none is at the source any more.
+#[derive(Clone, Debug)]
+pub enum Emptied {
+    /// They are deleted.
+    Deleted,
+    /// They stay: where this one row's columns are NULL, they get its values.
+    Noted(RecordBatch),
+}
+
+/// One row that goes to another key.
+///
+/// The target may have it there already, since the copy is of a later moment: then nothing stays under the old
+/// key, and what is told is set under the new one.
+#[derive(Clone, Debug)]
+pub struct Moved {
+    /// Its key so far, in the order of [`Target::key`].
+    pub from: RecordBatch,
+    /// Its key from now on, and the other values that are told.
+    pub to: RecordBatch,
 }
 
 impl NetChanges {
+    /// Rows with these keys go, and these rows come.
+    pub fn new(deletes: RecordBatch, rows: RecordBatch) -> Self {
+        NetChanges { emptied: None, deletes, moved: None, updates: vec![], rows, fresh: 0 }
+    }
+
     /// How many rows it changes, as far as it can tell.
     pub fn len(&self) -> usize {
         let updates: usize = self.updates.iter().map(RecordBatch::num_rows).sum();
-        self.deletes.num_rows() + updates + self.rows.num_rows()
+        self.deletes.num_rows() + updates + self.rows.num_rows() + usize::from(self.moved.is_some())
     }
 
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
-        !self.emptied && self.len() == 0
+        self.emptied.is_none() && self.len() == 0
     }
 }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use syncline_types::{Column, Error, LogicalType, Progress, Result, SplitId, StreamName, TableSchema, codes};
 
-use crate::{Applier, Batch, Delivery, Finding, Outcome};
+use crate::{Applier, Batch, Delivery, Finding, Origin, Outcome};
 
 /// A system that rows are written to.
 #[async_trait]
@@ -25,6 +25,17 @@ pub trait Sink: Send + Sync {
     /// # Errors
     /// When the question itself cannot be asked; what a run would fail with is a finding.
     async fn plan(&self, targets: &[Arc<Target>]) -> Result<Vec<TargetPlan>>;
+
+    /// The identities of the databases in which these targets are, as [`Source::databases`](crate::Source::databases)
+    /// tells them of streams. Empty where there is none, or none yet: once the lock is held, they may be told to
+    /// `make` them.
+    ///
+    /// # Errors
+    /// When they cannot be asked for.
+    async fn databases(&self, targets: &[Arc<Target>], make: bool) -> Result<Vec<String>> {
+        let _ = (targets, make);
+        Ok(vec![])
+    }
 
     /// Keeps other runs of the pipeline away for as long as the sink lives, and makes every writer
     /// of a lower epoch fail from now on. Returns the epoch taken: higher than `epoch_min` and than
@@ -62,6 +73,15 @@ pub trait Sink: Send + Sync {
         Err(Error::new(&codes::UNSUPPORTED, "apply changes for pipeline", format!("`{}`", run.pipeline))
             .because("the target takes no single changes")
             .hint("Write sync: incremental, or sync: full"))
+    }
+
+    /// What would stop the applying of changes, beyond what [`Sink::plan`] tells: it would show only when
+    /// everything is copied. Changes nothing.
+    ///
+    /// # Errors
+    /// When the question itself cannot be asked.
+    async fn inspect_applier(&self) -> Result<Vec<Finding>> {
+        Ok(vec![])
     }
 
     /// What has to be done so that a table's columns follow those of its source, for [`Sink::apply`].
@@ -148,6 +168,8 @@ pub struct RunRef {
     pub run: String,
     /// Which of the processes that worked on the run this is.
     pub epoch: u64,
+    /// What the rows that it writes have come through.
+    pub origin: Origin,
 }
 
 /// What one stream becomes.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use syncline_types::{Error, Position, Predicate, Result, Split, StreamName, TableSchema, codes};
+use syncline_types::{Column, Error, Position, Predicate, Result, Split, StreamName, TableSchema, codes};
 
 use crate::{Batch, Finding, Log};
 
@@ -43,6 +43,17 @@ pub trait Source: Send + Sync {
     /// The name of the checksum that the source computes itself over these columns of this stream;
     /// `None` when it cannot. Equal names mean that equal rows have equal checksums.
     fn digest_method(&self, read: &Read) -> Option<String>;
+
+    /// The identities of the databases in which these streams are, the same however they are reached and for
+    /// as long as they live: those that [`Sink::databases`](crate::Sink::databases) tells of them, too. Empty
+    /// where there is none.
+    ///
+    /// # Errors
+    /// When they cannot be asked for.
+    async fn databases(&self, reads: &[Arc<Read>]) -> Result<Vec<String>> {
+        let _ = reads;
+        Ok(vec![])
+    }
 
     /// A pipeline's place in the source's log of changes. Asking for it takes none yet.
     ///
@@ -198,6 +209,25 @@ impl Read {
         let all = &self.stream.schema;
         let columns = self.columns.iter().filter_map(|name| all.column(name).cloned()).collect();
         TableSchema { columns, ..all.clone() }
+    }
+
+    /// What is read once the stream's schema is another one: where all its columns were read that are read at
+    /// all, so are all that it has now; else those that are still there.
+    pub fn altered(&self, schema: &TableSchema, is_read: impl Fn(&Column) -> bool) -> Self {
+        let all = &self.stream.schema.columns;
+        if !all.iter().all(|column| !is_read(column) || self.columns.contains(&column.name)) {
+            return self.reformed(schema);
+        }
+        let columns = schema.columns.iter().filter(|column| is_read(column));
+        let columns = columns.map(|column| column.name.clone()).collect();
+        Read { columns, ..self.reformed(schema) }
+    }
+
+    /// The same with another schema of the stream, as far as its columns are still there.
+    pub fn reformed(&self, schema: &TableSchema) -> Self {
+        let columns = self.columns.iter().filter(|name| schema.index(name).is_some()).cloned().collect();
+        let stream = Stream { schema: schema.clone(), ..self.stream.as_ref().clone() };
+        Read { stream: Arc::new(stream), columns, ..self.clone() }
     }
 }
 

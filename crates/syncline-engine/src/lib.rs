@@ -2,6 +2,7 @@
 //! stream an [`incremental`] run reads; whether both ends agree afterwards, in [`verify`]; and where one
 //! row is, in [`trace`].
 
+mod between;
 pub mod core;
 pub mod follow;
 pub mod incremental;
@@ -9,3 +10,5 @@ pub mod repair;
 pub mod shell;
 pub mod trace;
 pub mod verify;
+
+pub use between::Between;

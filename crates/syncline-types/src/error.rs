@@ -124,6 +124,15 @@ impl Error {
         self
     }
 
+    /// The same, of a batch before which there were so many rows of another.
+    #[must_use]
+    pub fn further_on(self, rows: usize) -> Self {
+        match self.0.row {
+            Some(row) => self.at_row(row.saturating_add(u32::try_from(rows).unwrap_or(u32::MAX))),
+            None => self,
+        }
+    }
+
     /// The stable code.
     pub fn code(&self) -> &'static Code {
         self.0.code

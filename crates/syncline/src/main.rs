@@ -41,7 +41,12 @@ fn start(cli: Cli) -> Result<Ended> {
         .enable_all()
         .build()
         .map_err(|error| logging::cannot_start("start the runtime", &error))?;
-    runtime.block_on(cli.run(bars))
+    // Among the threads that wait for sockets: this one would be woken by one of them each time.
+    let running = runtime.spawn(cli.run(bars));
+    match runtime.block_on(running) {
+        Ok(ended) => ended,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
 
 /// Help goes where it is asked for; a mistake is told in the form that was asked for, too.

@@ -6,7 +6,7 @@ use std::io::Write;
 use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::json;
-use syncline_types::Error;
+use syncline_types::{Error, civil::write_timestamp};
 
 /// The form of what is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -109,6 +109,18 @@ pub(crate) fn duration(seconds: f64) -> String {
             format!("{:.0} h {:.0} min", (seconds / 3_600.0).floor(), (seconds % 3_600.0 / 60.0).floor())
         }
     }
+}
+
+/// A moment in UTC, to the second.
+pub(crate) fn time(micros: i64) -> String {
+    let mut text = String::new();
+    write_timestamp(micros - micros.rem_euclid(1_000_000), false, &mut text);
+    text
+}
+
+/// The same for programs, by RFC 3339.
+pub(crate) fn told_time(micros: i64) -> String {
+    format!("{}Z", time(micros).replace(' ', "T"))
 }
 
 #[cfg(test)]

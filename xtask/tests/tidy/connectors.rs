@@ -9,7 +9,7 @@ use crate::{repository::Repository, rust};
 /// `sink/merge.rs` is a part of `sink`.
 const FILE_NAMES: &[&str] = &[
     "lib", "config", "client", "schema", "types", "decode", "snapshot", "log", "capture", "cursor", "plan",
-    "attached", "encode", "sink", "writer", "applier", "publish", "dialect", "error", "fuzz",
+    "attached", "encode", "sink", "writer", "applier", "origin", "publish", "dialect", "error", "fuzz",
 ];
 
 /// Names beyond these, with why the connector needs one: `(connector, name, reason)`.

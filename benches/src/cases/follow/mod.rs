@@ -1,6 +1,9 @@
 //! Following: changes that wait in the log are drained, and how late they arrive when they do not wait.
 
+mod binlog;
+mod bulk;
 mod lag;
+pub(super) mod mysql;
 mod workload;
 
 use std::cell::Cell;
@@ -13,6 +16,13 @@ use crate::{
 
 /// Changes in a small transaction.
 const TOGETHER: u64 = 100;
+const TABLES: u64 = 10;
+/// Rows that a table has before, of which an update meets any and a deletion those behind.
+const UPDATED_ROWS: u64 = 15_000;
+/// In each of the two tables of a small transaction.
+const INSERTS: u64 = 30;
+const UPDATES: u64 = 15;
+const DELETES: u64 = 5;
 
 fn transactions() -> u64 {
     setting("SYNCLINE_BENCH_CHANGES", 500_000) / TOGETHER
@@ -102,4 +112,4 @@ pub(super) fn memory(servers: &Servers) {
     drain(servers, "memory", &format!("{rows} rows in one transaction"), Work::Rows(rows));
 }
 
-pub(super) use lag::lag;
+pub(super) use lag::{lag, mysql_lag};

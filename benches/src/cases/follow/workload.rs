@@ -5,16 +5,8 @@ use std::{fs, path::PathBuf, process::Command};
 
 use syncline_testkit::process::Program;
 
-use super::TOGETHER;
+use super::{DELETES, INSERTS, TABLES, TOGETHER, UPDATED_ROWS, UPDATES};
 use crate::servers::{DATABASE, End, Servers, pipe};
-
-const TABLES: u64 = 10;
-/// Rows that a table has before, of which an update meets any and a deletion those behind.
-const UPDATED_ROWS: u64 = 15_000;
-/// In each of the two tables of a small transaction.
-const INSERTS: u64 = 30;
-const UPDATES: u64 = 15;
-const DELETES: u64 = 5;
 
 /// Where nothing arrives.
 pub(super) const BLACKHOLE: &str = "blackhole:";
@@ -268,7 +260,7 @@ fn digest() -> String {
     tables.join(" UNION ALL ") + " ORDER BY 1"
 }
 
-fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+pub(super) fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
     let done = Command::new("cp").arg("-a").arg(from).arg(to).status();
     assert!(done.is_ok_and(|status| status.success()), "{} cannot be copied", from.display());
 }

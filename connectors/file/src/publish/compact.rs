@@ -275,6 +275,16 @@ impl Compaction<'_> {
         Ok(found)
     }
 
+    /// Whether there is a row whose key has come.
+    fn has_any(&self, manifest: &Manifest) -> Result<bool> {
+        for part in &manifest.parts {
+            if self.has_hit(manifest, part)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Whether a part has a row whose key has come.
     fn has_hit(&self, manifest: &Manifest, part: &Part) -> Result<bool> {
         let schema = columns(&manifest.schema, &self.target.key);

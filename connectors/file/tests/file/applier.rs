@@ -15,12 +15,17 @@ fn changes(target: &Target, deletes: &[&str], rows: &[&str]) -> NetChanges {
     let of: Vec<&str> = columns.take(1).collect();
     let gone = crate::rig::target(&target.name.table, WriteMode::Merge, &of);
     let (deletes, rows) = (batch(&gone, deletes).rows, batch(target, rows).rows);
-    NetChanges { emptied: false, deletes, updates: vec![], rows }
+    NetChanges::new(deletes, rows)
 }
 
 async fn begin(sink: &dyn Sink) -> Box<dyn Applier> {
     let epoch = sink.lock("p", 0).await.expect("the folder is free");
-    let run = RunRef { pipeline: "p".into(), run: LOG_MARK.into(), epoch };
+    let run = RunRef {
+        pipeline: "p".into(),
+        run: LOG_MARK.into(),
+        epoch,
+        origin: syncline_connect::Origin::default(),
+    };
     sink.applier(&run).await.expect("files take changes")
 }
 

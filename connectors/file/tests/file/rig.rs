@@ -212,7 +212,8 @@ pub(crate) async fn begin(sink: &dyn Sink, run: &str, target: &Arc<Target>) -> R
         return Err(error);
     }
     let epoch = sink.lock("p", 0).await?;
-    let run = RunRef { pipeline: "p".into(), run: run.into(), epoch };
+    let run =
+        RunRef { pipeline: "p".into(), run: run.into(), epoch, origin: syncline_connect::Origin::default() };
     for action in &plan.before {
         sink.apply(&run, target, action).await?;
     }

@@ -6,7 +6,7 @@ use syncline_types::{Error, Result, TableSchema, codes};
 
 use crate::{
     client::Client, dialect::Mysql, encode::RowEncoder, plan::table::find, schema::MysqlColumn,
-    sink::SinkShared,
+    sink::SinkShared, types::base,
 };
 
 pub(super) struct Landing {
@@ -21,10 +21,15 @@ pub(super) struct Landing {
     pub(super) load: String,
     /// What comes before the rows of a statement that inserts them.
     pub(super) insert: String,
+    /// The same, straight into the target.
+    pub(super) straight_load: String,
+    pub(super) straight_insert: String,
     /// The columns that are written.
     pub(super) columns: Vec<String>,
     /// The key's columns that are texts.
     pub(super) texts: Vec<String>,
+    /// The columns whose text is not all of their value.
+    pub(super) floats: Vec<String>,
 }
 
 impl Landing {
@@ -57,6 +62,9 @@ impl Landing {
             }
         }
         let columns: Vec<String> = written.iter().map(|(_, there)| there.column.name.clone()).collect();
+        let is_float = |there: &&MysqlColumn| there.column.native.as_deref().map(base) == Some("float");
+        let floats = written.iter().map(|(_, there)| *there).filter(is_float);
+        let floats = floats.map(|there| there.column.name.clone()).collect();
         let texts = written.iter().filter(|(_, there)| there.charset.is_some());
         let texts = texts.map(|(_, there)| there.column.name.clone());
         let texts = texts.filter(|column| target.key.contains(column)).collect();
@@ -69,8 +77,20 @@ impl Landing {
             Mysql.list(&columns),
             shared.quoted(&target.name)
         );
-        let load = encoder.load_into(&stage);
-        let insert = format!("INSERT INTO {stage} ({}) VALUES ", encoder.names());
-        Ok(Landing { name, table: stage, create, encoder, load, insert, columns, texts })
+        let quoted = shared.quoted(&target.name);
+        let insert = |table: &str| format!("INSERT INTO {table} ({}) VALUES ", encoder.names());
+        Ok(Landing {
+            create,
+            load: encoder.load_into(&stage),
+            insert: insert(&stage),
+            straight_load: encoder.load_into(&quoted),
+            straight_insert: insert(&quoted),
+            name,
+            table: stage,
+            encoder,
+            columns,
+            texts,
+            floats,
+        })
     }
 }

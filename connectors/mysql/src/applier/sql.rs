@@ -43,6 +43,34 @@ pub(super) fn update(target: &str, stage: &str, columns: &[String], key: &[Strin
     Some(format!("UPDATE {stage} AS s STRAIGHT_JOIN {target} AS t ON {key} SET {set}"))
 }
 
+/// Counts the rows with the key that waits, but for those with the key that is left.
+pub(super) fn others(target: &str, stage: &str, left: &str, key: &[String]) -> String {
+    let same = same_key(key);
+    format!(
+        "SELECT COUNT(*) FROM {stage} AS s STRAIGHT_JOIN {target} AS t ON {same} \
+         WHERE NOT EXISTS (SELECT 1 FROM {left} AS s WHERE {same})"
+    )
+}
+
+/// Sets all columns of the row that has the key that is left.
+pub(super) fn move_row(target: &str, stage: &str, left: &str, columns: &[String], key: &[String]) -> String {
+    let set: Vec<String> =
+        columns.iter().map(|column| format!("t.{0} = w.{0}", Mysql.quote(column))).collect();
+    format!(
+        "UPDATE {left} AS s STRAIGHT_JOIN {target} AS t ON {} STRAIGHT_JOIN {stage} AS w SET {}",
+        same_key(key),
+        set.join(", ")
+    )
+}
+
+/// Sets a column where it is NULL.
+pub(super) fn note(target: &str, stage: &str, column: &str) -> String {
+    let column = Mysql.quote(column);
+    format!(
+        "UPDATE {stage} AS s STRAIGHT_JOIN {target} AS t ON t.{column} IS NULL SET t.{column} = s.{column}"
+    )
+}
+
 /// Inserts the rows whose key is not there.
 pub(super) fn insert_missing(target: &str, stage: &str, columns: &[String], key: &[String]) -> String {
     let list = Mysql.list(columns);

@@ -3,7 +3,7 @@
 use std::io;
 
 use mysql_common::{
-    constants::CapabilityFlags,
+    constants::{CapabilityFlags, StatusFlags},
     io::ParseBuf,
     packets::{Column, CommonOkPacket, ErrPacket, OkPacketDeserializer, ServerError, StmtPacket},
 };
@@ -16,6 +16,8 @@ pub(crate) struct Outcome {
     pub(crate) affected: u64,
     /// How many warnings `SHOW WARNINGS` would tell of. Notes count.
     pub(crate) warnings: u16,
+    /// Whether another answer follows, to the next of several statements.
+    pub(crate) more: bool,
     /// As in `Records: 3  Deleted: 0  Skipped: 1  Warnings: 0`.
     pub(crate) info: String,
 }
@@ -103,6 +105,7 @@ pub(crate) fn ok(packet: &[u8]) -> io::Result<Outcome> {
     Ok(Outcome {
         affected: ok.affected_rows(),
         warnings: ok.warnings(),
+        more: ok.status_flags().contains(StatusFlags::SERVER_MORE_RESULTS_EXISTS),
         info: ok.info_str().unwrap_or_default().into_owned(),
     })
 }
@@ -124,6 +127,13 @@ pub(crate) fn error(packet: &[u8]) -> io::Result<Option<ServerError<'_>>> {
 /// Whether a packet ends rows or descriptions of columns.
 pub(crate) fn is_end(packet: &[u8]) -> bool {
     packet.first() == Some(&0xFE) && packet.len() < 9
+}
+
+/// Whether another answer follows behind the rows that a packet ends.
+pub(crate) fn has_more(end: &[u8]) -> bool {
+    let [_, _, _, low, high, ..] = end else { return false };
+    StatusFlags::from_bits_truncate(u16::from_le_bytes([*low, *high]))
+        .contains(StatusFlags::SERVER_MORE_RESULTS_EXISTS)
 }
 
 pub(crate) fn column(packet: &[u8]) -> io::Result<Column> {
@@ -179,7 +189,7 @@ pub(crate) fn garbled() -> io::Error {
 #[cfg(any(test, fuzzing))]
 pub(crate) fn look_into(packet: &[u8]) {
     let _ = (greeting(packet), auth_switch(packet), answer(packet).map(|_| ()), ok(packet));
-    let _ = (error(packet).map(|_| ()), column(packet), prepared(packet), is_end(packet));
+    let _ = (error(packet).map(|_| ()), column(packet), prepared(packet), is_end(packet), has_more(packet));
     let _ = (text_row(packet, 3), lenenc(packet), super::public_key::seal(b"secret", &[7; 20], packet));
 }
 
@@ -216,7 +226,7 @@ mod tests {
     #[test]
     fn numbers_in_an_outcome() {
         let info = "Records: 12  Deleted: 0  Skipped: 3  Warnings: 1".to_owned();
-        let outcome = Outcome { affected: 9, warnings: 1, info };
+        let outcome = Outcome { affected: 9, warnings: 1, more: false, info };
         assert_eq!((outcome.count("Records"), outcome.count("Skipped")), (Some(12), Some(3)));
         assert_eq!(outcome.count("Duplicates"), None);
     }

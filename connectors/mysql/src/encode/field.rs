@@ -54,7 +54,7 @@ impl<'a> Field<'a> {
         Ok(Field { column, values, nulls, may_refuse, bytes_max })
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &String {
         &self.column.name
     }
 

@@ -2,17 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow_array::{RecordBatch, RecordBatchOptions};
-use arrow_buffer::BooleanBufferBuilder;
 use arrow_schema::Schema;
-use syncline_connect::{Changes, How, Read, Reject, Went, Written};
-use syncline_types::{Code, Error, Result, build::ColumnBuilder, codes};
+use syncline_connect::{Changes, ChangesBuilder, How, Read, Went, Written};
+use syncline_types::{Code, Error, Result, codes};
 
 use super::{cells::Cell, table_map::Form, value::Reading};
 use crate::decode::BadField;
-
-/// Rows that columns have room for before they grow.
-const ROWS_EXPECTED: usize = 64;
 
 /// What a stream's changes are gathered into.
 #[derive(Debug)]
@@ -67,15 +62,7 @@ impl<'a> Row<'a> {
 
 /// What was gathered.
 #[derive(Debug)]
-pub(super) struct Gathered {
-    rows: Vec<ColumnBuilder>,
-    written: Vec<Written>,
-    absent: Vec<Option<BooleanBufferBuilder>>,
-    gone: Vec<ColumnBuilder>,
-    went: Vec<Went>,
-    truncated: Option<u64>,
-    rejects: Vec<Reject>,
-}
+pub(super) struct Gathered(ChangesBuilder);
 
 impl Shape {
     pub(super) fn new(read: &Read, fields: Vec<Reading>) -> Result<Self> {
@@ -153,16 +140,8 @@ impl Shape {
 
 impl Gathered {
     pub(super) fn new(shape: &Shape) -> Self {
-        let builder = |field: &Reading| ColumnBuilder::new(field.logical, ROWS_EXPECTED);
-        Gathered {
-            rows: shape.fields.iter().map(builder).collect(),
-            written: vec![],
-            absent: shape.fields.iter().map(|_| None).collect(),
-            gone: shape.key.iter().map(|place| builder(&shape.fields[*place])).collect(),
-            went: vec![],
-            truncated: None,
-            rejects: vec![],
-        }
+        let rows = shape.fields.iter().map(|field| field.logical);
+        Gathered(ChangesBuilder::new(rows, shape.key.iter().map(|place| shape.fields[*place].logical)))
     }
 
     /// A row that was added.
@@ -187,7 +166,8 @@ impl Gathered {
     ) -> Result<u64> {
         let differs = |field: &usize| {
             let at = layout.fields[*field];
-            new.told(at).is_some_and(|new| old.told(at) != Some(new))
+            let is_part = matches!(new.cell(at), Cell::Partial { .. });
+            is_part || new.told(at).is_some_and(|new| old.told(at) != Some(new))
         };
         let moved = shape.key.iter().any(differs);
         if moved {
@@ -212,12 +192,13 @@ impl Gathered {
 
     /// Everything before was removed at once.
     pub(super) fn truncate(&mut self, sequence: u64) {
-        self.truncated = Some(sequence);
+        self.0.truncate(sequence);
     }
 
     fn remove(&mut self, shape: &Shape, layout: &Layout, old: Row<'_>, went: Went) -> Result<()> {
-        for (field, builder) in shape.key.iter().zip(&mut self.gone) {
+        for (place, field) in shape.key.iter().enumerate() {
             let (reading, at) = (&shape.fields[*field], layout.fields[*field]);
+            let builder = self.0.gone_value(place);
             let pushed = match old.told(at) {
                 // Without a key a row is told by all its values.
                 Some(None) if !shape.keyed => {
@@ -234,7 +215,7 @@ impl Gathered {
                 Err(BadField::Value(reason, hint)) => return Err(shape.unreadable(reading, reason, hint)),
             }
         }
-        self.went.push(went);
+        self.0.go(went);
         Ok(())
     }
 
@@ -246,33 +227,27 @@ impl Gathered {
         new: Row<'_>,
         written: Written,
     ) -> Result<()> {
-        let rows = self.written.len();
         for field in 0..shape.fields.len() {
-            let pushed = self.write_field(shape, layout, field, old, new, rows);
+            let pushed = self.write_field(shape, layout, field, old, new);
             match pushed {
                 Ok(true) => {}
                 Ok(false) if written.how == How::Insert => {
                     let reading = &shape.fields[field];
-                    if !reading.fill.push(reading.logical, &mut self.rows[field]) {
+                    if !reading.fill.push(reading.logical, self.0.value(field)) {
                         return Err(shape.unfilled(reading));
                     }
                 }
                 Ok(false) if shape.keyed && shape.key.contains(&field) => return Err(shape.untold()),
-                Ok(false) => {
-                    self.rows[field].push_null();
-                    mark(&mut self.absent[field], rows);
-                }
+                Ok(false) => self.0.leave_out(field),
                 Err(BadField::Form) => return Err(shape.garbled()),
                 Err(BadField::Value(reason, hint)) => {
                     let error = shape.unreadable(&shape.fields[field], reason, hint);
-                    self.take_back(rows);
-                    let row = u32::try_from(self.rejects.len()).unwrap_or(u32::MAX);
-                    self.rejects.push(Reject { row, place: None, error });
+                    self.0.refuse(error);
                     return Ok(());
                 }
             }
         }
-        self.written.push(written);
+        self.0.write(written);
         Ok(())
     }
 
@@ -284,11 +259,9 @@ impl Gathered {
         field: usize,
         old: Option<Row<'_>>,
         new: Row<'_>,
-        rows: usize,
     ) -> Result<bool, BadField> {
-        let (reading, at, builder) = (&shape.fields[field], layout.fields[field], &mut self.rows[field]);
+        let (reading, at, builder) = (&shape.fields[field], layout.fields[field], self.0.value(field));
         let form = layout.forms[at];
-        debug_assert!(rows == self.written.len());
         // What is not in the new row is as it was.
         let told = match new.cell(at) {
             Cell::Partial { from, upto } => {
@@ -313,51 +286,8 @@ impl Gathered {
         Ok(true)
     }
 
-    /// Forgets what was begun of a row.
-    fn take_back(&mut self, rows: usize) {
-        self.rows.iter_mut().for_each(|builder| builder.truncate(rows));
-        for absent in self.absent.iter_mut().flatten() {
-            absent.truncate(rows);
-        }
-    }
-
     /// As the engine takes them.
     pub(super) fn finish(self, shape: &Shape, stream: usize) -> Result<Changes> {
-        let (rows, gone) = (self.written.len(), self.went.len());
-        let absent = self.absent.into_iter().map(|absent| {
-            let mut absent = absent?;
-            absent.append_n(rows - absent.len(), false);
-            let absent = absent.finish();
-            (absent.count_set_bits() > 0).then_some(absent)
-        });
-        Ok(Changes {
-            stream,
-            absent: absent.collect(),
-            rows: batch(shape, &shape.rows, self.rows, rows)?,
-            written: self.written,
-            gone: batch(shape, &shape.gone, self.gone, gone)?,
-            went: self.went,
-            truncated: self.truncated,
-            rejects: self.rejects,
-        })
+        self.0.finish(stream, &shape.rows, &shape.gone)
     }
-}
-
-/// Marks a row's value as one that the log does not repeat.
-fn mark(absent: &mut Option<BooleanBufferBuilder>, row: usize) {
-    let absent = absent.get_or_insert_with(|| BooleanBufferBuilder::new(ROWS_EXPECTED));
-    absent.append_n(row - absent.len(), false);
-    absent.append(true);
-}
-
-fn batch(
-    shape: &Shape,
-    schema: &Arc<Schema>,
-    columns: Vec<ColumnBuilder>,
-    rows: usize,
-) -> Result<RecordBatch> {
-    let columns = columns.into_iter().map(ColumnBuilder::finish).collect::<Result<_>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
-        .map_err(|error| shape.error(&codes::BROKEN_INVARIANT, error))
 }

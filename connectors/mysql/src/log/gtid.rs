@@ -50,6 +50,20 @@ impl GtidSet {
         true
     }
 
+    /// Whether a transaction is among them.
+    pub(super) fn contains(&self, gtid: Gtid) -> bool {
+        match (self, gtid) {
+            (GtidSet::Mysql(set), Gtid::Mysql { server, number }) => {
+                let ranges = set.0.get(&server).map(Vec::as_slice).unwrap_or_default();
+                ranges.iter().any(|(from, upto)| (*from..=*upto).contains(&number))
+            }
+            (GtidSet::Mariadb(state), Gtid::Mariadb { domain, number, .. }) => {
+                state.0.get(&domain).is_some_and(|(_, last)| number <= *last)
+            }
+            _ => false,
+        }
+    }
+
     /// Which has more; `None` when each has something that the other has not.
     pub(super) fn compare(&self, other: &GtidSet) -> Option<Ordering> {
         let (within, contains) = match (self, other) {

@@ -10,6 +10,7 @@ use super::{server::is_off, streams::Readings};
 use crate::{
     client::Client,
     dialect::{qualified, text_constant},
+    origin,
     schema::find,
     types::base,
 };
@@ -69,6 +70,13 @@ pub(super) async fn inspect(client: &mut Client, reads: &[Arc<Read>]) -> Result<
         return Ok(findings);
     }
     findings.extend(left_out(client, reads).await?);
+    let names = reads.iter().map(|read| &read.stream.name);
+    if let Some(database) = origin::lacks_identity(client, names).await? {
+        findings.push(Finding::note(format!(
+            "database `{database}` gets a table `{}`, by which it is told from others",
+            origin::IDENTITY
+        )));
+    }
     let mut readings = Readings::new(&client.config().clone());
     for read in reads {
         findings.extend(of_table(client, &settings, &mut readings, read).await?);
@@ -212,6 +220,14 @@ async fn of_table(
         blocker(
             refused(name, format!("rows of engine {engine} come and go without the log's telling"))
                 .hint("Leave it out, or copy it with sync: full"),
+        );
+    }
+    let image = settings.get("binlog_row_image");
+    if read.schema().key.is_empty() && !matches!(image, "FULL" | "FULL_NODUP" | "") {
+        blocker(
+            Error::new(&codes::KEY_MISSING, "follow table", format!("`{name}`"))
+                .because(format!("it has no primary key, and with binlog_row_image = {image} the log does not tell whole rows"))
+                .hint("Run SET GLOBAL binlog_row_image = 'FULL' and let sessions begin anew, or give it a primary key"),
         );
     }
     if is_versioned(client, name).await? {

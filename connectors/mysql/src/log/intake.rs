@@ -1,11 +1,12 @@
 //! Events in, changes out: which transaction they are of, which stream, and how far that is. No IO.
 
+mod origins;
 mod tables;
 mod transaction;
 
 use std::collections::{HashMap, HashSet};
 
-use syncline_connect::{LogBatch, Reservation};
+use syncline_connect::{LogBatch, Origin, Reservation};
 use syncline_types::{Error, Result, codes};
 
 use super::{
@@ -15,7 +16,9 @@ use super::{
     names::Names,
     place::Place,
     rows::{self, Layouts, Scratch, Target},
+    table_map::Form,
 };
+use crate::origin;
 
 /// A batch ends after so many rows or bytes, whichever comes first, and then at the next end of a
 /// transaction; a quarter more is the most that is waited for one.
@@ -44,8 +47,17 @@ pub(super) struct Intake {
     /// Streams whose table was looked at since.
     settled: HashSet<usize>,
     checksums: bool,
+    /// Changes that have come through one of these databases are passed over.
+    not_from: Vec<String>,
+    /// What comes next has come through this, and what is gathered.
+    coming: Origin,
+    origin: Origin,
     /// Transactions of this server that begin before it are known already.
     from: Place,
+    /// Of each stream, the place from which on it is read.
+    places: Vec<Option<Place>>,
+    /// Whether the transaction under way lies before it.
+    copied: Vec<bool>,
     /// Behind the last event, with the transactions behind the last whole one.
     here: Place,
     /// Behind the last whole transaction.
@@ -69,12 +81,16 @@ pub(super) struct Intake {
 struct Described {
     body: Vec<u8>,
     layouts: Layouts,
+    /// Where the values of a row are, if its rows say what changes have come through.
+    mark: Option<Vec<Form>>,
 }
 
 /// The transaction under way.
 #[derive(Clone, Copy, Debug)]
 struct Transaction {
     is_known: bool,
+    /// Whether what comes next of it is passed over.
+    passes: bool,
     gtid: Option<Gtid>,
     tagged: bool,
     micros: Option<i64>,
@@ -94,11 +110,20 @@ pub(super) enum Taken {
     Compare(Vec<usize>),
     /// It is a compressed transaction: these bytes.
     Payload(Vec<u8>),
+    /// It has not come the way of what is gathered, which is to be given out before it is taken again.
+    Apart,
 }
 
 impl Intake {
-    pub(super) fn new(shapes: Vec<Shape>, names: Names, from: Place, here: Place, checksums: bool) -> Self {
+    pub(super) fn new(
+        shapes: Vec<Shape>,
+        names: Names,
+        (from, here): (Place, Place),
+        not_from: &[String],
+        checksums: bool,
+    ) -> Self {
         let gathered = shapes.iter().map(|_| None).collect();
+        let (places, copied) = (vec![None; shapes.len()], vec![false; shapes.len()]);
         Intake {
             shapes,
             names,
@@ -107,7 +132,12 @@ impl Intake {
             suspects: HashMap::new(),
             settled: HashSet::new(),
             checksums,
+            not_from: not_from.to_vec(),
+            coming: Origin::default(),
+            origin: Origin::default(),
             from,
+            places,
+            copied,
             reached: here.clone(),
             here,
             transaction: None,
@@ -122,6 +152,11 @@ impl Intake {
             idle_events: 0,
             scratch: Scratch::default(),
         }
+    }
+
+    /// Those of some streams that are read here.
+    fn read_of(&self, streams: &[usize]) -> Vec<usize> {
+        streams.iter().copied().filter(|stream| !self.is_copied(*stream)).collect()
     }
 
     /// The bytes of memory that an event needs.
@@ -182,6 +217,16 @@ impl Intake {
         self.suspects.get(&stream).copied().unwrap_or(false)
     }
 
+    /// Transactions before this place are passed over, as far as they concern a stream.
+    pub(super) fn pass_over(&mut self, stream: usize, upto: Place) {
+        self.places[stream] = Some(upto);
+    }
+
+    /// Whether the transaction under way is passed over for a stream.
+    fn is_copied(&self, stream: usize) -> bool {
+        self.transaction.is_some() && self.copied[stream]
+    }
+
     /// The tables that are followed.
     pub(super) fn names(&self) -> &Names {
         &self.names
@@ -211,6 +256,9 @@ impl Intake {
         {
             return Ok(Taken::Compare(streams));
         }
+        if self.is_apart(&event)? {
+            return Ok(Taken::Apart);
+        }
         if !header.is_artificial() {
             self.here.advance(header.next);
         }
@@ -230,6 +278,7 @@ impl Intake {
                 None => self.take_event(&header, event),
             },
             Event::Payload(_) | Event::Rotate { .. } | Event::Format { .. } => Err(misplaced()),
+            event if self.is_apart(&event)? => Ok(Taken::Apart),
             event => self.take_event(&header, event),
         }
     }
@@ -301,16 +350,23 @@ impl Intake {
         if id == NO_TABLE && !self.tables.contains_key(&id) {
             return Ok(());
         }
-        let Some(Described { layouts, .. }) = self.tables.get(&id) else {
+        let Some(Described { layouts, mark, .. }) = self.tables.get(&id) else {
             return Err(Error::new(&codes::BAD_BYTES, "read", "the binary log")
                 .because("there are rows of a table that was not described before"));
         };
         let Some(transaction) = self.transaction else { return Err(misplaced()) };
-        if layouts.is_empty() || transaction.is_known {
+        if let Some(forms) = mark {
+            let said = rows::last_value(rows, forms, origin::MARK_COLUMN)?;
+            self.heard(said.as_deref().and_then(origin::heard));
+            return Ok(());
+        }
+        let is_wanted = |(stream, _): &(usize, _)| !self.copied[*stream];
+        if !layouts.iter().any(is_wanted) || transaction.is_known || transaction.passes {
             return Ok(());
         }
         let held = cost(rows::unpacked_bytes(rows)?);
-        let mut target = Target { shapes: &self.shapes, gathered: &mut self.gathered, layouts };
+        let mut target =
+            Target { shapes: &self.shapes, gathered: &mut self.gathered, layouts, copied: &self.copied };
         let (changes, places) = rows::take(rows, &mut target, &mut self.scratch, self.sequence)?;
         self.bytes += rows.body.len() as u64;
         self.changed_by(changes, places, held);
@@ -318,6 +374,9 @@ impl Intake {
     }
 
     fn changed_by(&mut self, changes: usize, places: u64, held: u64) {
+        if self.changes == 0 {
+            self.origin.clone_from(&self.coming);
+        }
         self.sequence += places;
         self.changes += changes;
         self.held += held;
@@ -348,6 +407,7 @@ impl Intake {
         }
         let batch = LogBatch {
             changes,
+            origin: std::mem::take(&mut self.origin),
             position: ended.then(|| self.reached.to_position()),
             committed_micros: self.committed_micros.take(),
             transactions: self.transactions,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use syncline_connect::{Read, SplitOrder, Stream};
-use syncline_types::{Column, StreamName, TableSchema};
+use syncline_types::{Column, Result, StreamName, TableSchema};
 
 use super::{
     charset::Charset,
@@ -29,7 +29,7 @@ pub(crate) fn look_into(columns: Vec<Column>, bytes: &[u8]) -> usize {
     let names = Names::new(std::iter::once(&read), false);
     let (server, file, prepared) = ("s".into(), "bin.000001".into(), BTreeSet::new());
     let place = Place { server, file, position: 4, begun: None, prepared, gtids: None };
-    let mut intake = Intake::new(vec![shape], names, place.clone(), place, false);
+    let mut intake = Intake::new(vec![shape], names, (place.clone(), place), &[], false);
     let (mut rest, mut rows) = (bytes, 0);
     while let Ok(header) = Header::read(rest) {
         let Some((event, behind)) = rest.split_at_checked(header.length as usize) else { return 0 };
@@ -47,25 +47,14 @@ fn take(intake: &mut Intake, event: &[u8], rows: &mut usize) -> bool {
     if intake.needs(event).is_err() {
         return false;
     }
-    let taken = match intake.take(event) {
-        Ok(Taken::Compare(streams)) => {
-            streams.into_iter().for_each(|stream| intake.settle(stream, None));
-            intake.take(event)
-        }
-        taken => taken,
-    };
-    match taken {
+    match again(intake, rows, |intake| intake.take(event)) {
         Ok(Taken::Payload(payload)) => {
             let Ok(mut unpacked) = Unpacked::new(&payload) else { return false };
             while let Ok(Some(event)) = unpacked.front() {
                 if intake.needs(event).is_err() {
                     return false;
                 }
-                let mut taken = intake.take_unpacked(event);
-                if let Ok(Taken::Compare(streams)) = taken {
-                    streams.into_iter().for_each(|stream| intake.settle(stream, None));
-                    taken = intake.take_unpacked(event);
-                }
+                let taken = again(intake, rows, |intake| intake.take_unpacked(event));
                 if !matches!(taken, Ok(Taken::Done)) {
                     return false;
                 }
@@ -73,12 +62,31 @@ fn take(intake: &mut Intake, event: &[u8], rows: &mut usize) -> bool {
             }
         }
         Ok(Taken::Done) => {}
-        Ok(Taken::Compare(_)) | Err(_) => return false,
+        Ok(Taken::Compare(_) | Taken::Apart) | Err(_) => return false,
     }
     if intake.is_full() || event.len().is_multiple_of(3) {
         *rows += look_at_batch(intake);
     }
     true
+}
+
+/// Takes an event again once what it waits for is done.
+fn again(
+    intake: &mut Intake,
+    rows: &mut usize,
+    take: impl Fn(&mut Intake) -> Result<Taken>,
+) -> Result<Taken> {
+    let mut taken = take(intake);
+    if let Ok(Taken::Compare(streams)) = taken {
+        streams.into_iter().for_each(|stream| intake.settle(stream, None));
+        taken = take(intake);
+    }
+    if let Ok(Taken::Apart) = taken {
+        *rows += look_at_batch(intake);
+        taken = take(intake);
+        assert!(!matches!(taken, Ok(Taken::Apart)), "nothing is gathered");
+    }
+    taken
 }
 
 fn look_at_batch(intake: &mut Intake) -> usize {

@@ -13,7 +13,7 @@ use crate::client::Family;
 
 /// A place in the log, between two transactions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// The server's UUID (MySQL) or number (MariaDB).
     pub(super) server: String,
     pub(super) file: String,
@@ -61,7 +61,7 @@ impl Place {
         })
     }
 
-    pub(super) fn to_position(&self) -> Position {
+    pub(crate) fn to_position(&self) -> Position {
         let saved = Saved {
             server: self.server.clone(),
             file: self.file.clone(),

@@ -7,7 +7,7 @@
 use std::{cmp::Ordering, sync::Arc};
 
 use async_trait::async_trait;
-use syncline_connect::{Context, LogReader, Logged, Memory, Read, Reservation, SchemaChange, Stream};
+use syncline_connect::{Context, LogReader, Logged, Memory, Read, Reservation, SchemaChange};
 use syncline_types::{Error, Position, Result, TableSchema, codes};
 use tokio::time::Instant;
 
@@ -96,11 +96,12 @@ pub(super) struct Opening<'a> {
     pub(super) cx: &'a Context,
     pub(super) reads: &'a [Arc<Read>],
     pub(super) at: Place,
+    pub(super) not_from: &'a [String],
 }
 
 impl MysqlLogReader {
     pub(super) async fn open(opening: Opening<'_>) -> Result<Self> {
-        let Opening { config, cx, reads, at } = opening;
+        let Opening { config, cx, reads, at, not_from } = opening;
         let mut client = connect(config, cx).await?;
         let mut readings = Readings::new(config);
         let mut shapes = vec![];
@@ -111,7 +112,7 @@ impl MysqlLogReader {
         let names = Names::new(reads.iter().map(AsRef::as_ref), folds_case);
         let session = Session::start(config, cx, &at).await?;
         let here = Place { server: session.server, ..at.clone() };
-        let intake = Intake::new(shapes, names, at.clone(), here, session.checksums);
+        let intake = Intake::new(shapes, names, (at.clone(), here), not_from, session.checksums);
         Ok(MysqlLogReader {
             client: session.client,
             intake,
@@ -206,6 +207,7 @@ impl MysqlLogReader {
                 Taken::Done => {}
                 Taken::Compare(streams) => return Ok(Step::Compare(streams)),
                 Taken::Payload(payload) => self.unpacked = Some(Unpacked::new(&payload)?),
+                Taken::Apart => return Ok(Step::Full),
             }
             self.client.incoming().advance();
         }
@@ -218,10 +220,11 @@ impl MysqlLogReader {
         if needed > 0 && !self.held.make_room(self.cx.memory(), self.intake.held() + needed) {
             return Ok(Some(Step::NeedsMemory(needed)));
         }
-        if let Taken::Compare(streams) = self.intake.take_unpacked(event)? {
-            return Ok(Some(Step::Compare(streams)));
+        match self.intake.take_unpacked(event)? {
+            Taken::Compare(streams) => return Ok(Some(Step::Compare(streams))),
+            Taken::Apart => return Ok(Some(Step::Full)),
+            Taken::Done | Taken::Payload(_) => unpacked.advance(),
         }
-        unpacked.advance();
         Ok(None)
     }
 
@@ -315,7 +318,11 @@ impl MysqlLogReader {
                 found.push((*stream, None));
                 continue;
             }
-            let read = Arc::new(changed(read, &schema, differs));
+            // Nobody is told of another form, so that what is read stays the same.
+            let read = Arc::new(match differs {
+                Differs::Columns => read.altered(&schema, |_| true),
+                Differs::Form | Differs::Nothing => read.reformed(&schema),
+            });
             let shape = self.readings.shape(&mut client, &read).await?;
             found.push((*stream, Some(Other { read, shape, schema, differs })));
         }
@@ -342,25 +349,18 @@ impl MysqlLogReader {
     }
 }
 
-/// What is read of a stream whose schema is another one: where all columns were read, all are; else
-/// those that are still there. Nobody is told of another form, so that what is read stays the same.
-fn changed(read: &Read, schema: &TableSchema, differs: Differs) -> Read {
-    let all = differs == Differs::Columns
-        && read.stream.schema.columns.iter().all(|column| read.columns.contains(&column.name));
-    let columns = match all {
-        true => schema.columns.iter().map(|column| column.name.clone()).collect(),
-        false => read.columns.iter().filter(|name| schema.index(name).is_some()).cloned().collect(),
-    };
-    let stream = Stream { schema: schema.clone(), ..read.stream.as_ref().clone() };
-    Read { stream: Arc::new(stream), columns, ..read.clone() }
-}
-
 #[async_trait]
 impl LogReader for MysqlLogReader {
     async fn next(&mut self) -> Result<Logged> {
         let logged = self.read_on().await?;
         self.silent_since = None;
         Ok(logged)
+    }
+
+    fn pass_over(&mut self, stream: usize, upto: &Position) -> Result<()> {
+        let family = self.client.server.family;
+        self.intake.pass_over(stream, Place::of(upto, family)?);
+        Ok(())
     }
 
     /// The server keeps its log for so long as it is told to, whoever reads it.

@@ -19,6 +19,8 @@ pub(super) struct Target<'a> {
     pub(super) shapes: &'a [Shape],
     pub(super) gathered: &'a mut [Option<Gathered>],
     pub(super) layouts: &'a Layouts,
+    /// By stream, whether it is not given its rows, which its copy has.
+    pub(super) copied: &'a [bool],
 }
 
 /// Memory that is used again for each row.
@@ -104,6 +106,30 @@ pub(super) fn take(
     Ok((changes, places))
 }
 
+/// What the last of these rows has in a column, where an insert or update tells it.
+pub(super) fn last_value(rows: &Rows<'_>, forms: &[Form], column: usize) -> Result<Option<Vec<u8>>> {
+    let head = head(rows)?;
+    if head.columns != forms.len() {
+        return Err(Broken.into());
+    }
+    let mut unpacked = vec![];
+    let bytes = match rows.compressed {
+        true => {
+            unpack(head.rows, &mut unpacked)?;
+            unpacked.as_slice()
+        }
+        false => head.rows,
+    };
+    let (mut old, mut new, mut at, mut last) = (vec![], vec![], 0, None);
+    while at < bytes.len() {
+        at = row(rows.kind, &head, bytes, at, forms, &mut old, &mut new)?;
+        if let Some(Cell::Value { from, upto }) = new.get(column) {
+            last = bytes.get(*from..*upto).map(<[u8]>::to_vec);
+        }
+    }
+    Ok(last)
+}
+
 /// Finds what a change tells, before and after it.
 fn row(
     kind: RowsKind,
@@ -138,7 +164,7 @@ fn give(
 ) -> Result<u64> {
     let (old, new) = (Row { bytes, cells: old }, Row { bytes, cells: new });
     let mut places = 0;
-    for (stream, layout) in target.layouts {
+    for (stream, layout) in target.layouts.iter().filter(|(stream, _)| !target.copied[*stream]) {
         let (Some(shape), Some(gathered)) = (target.shapes.get(*stream), target.gathered.get_mut(*stream))
         else {
             return Err(Broken.into());

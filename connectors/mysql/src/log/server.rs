@@ -33,7 +33,7 @@ pub(super) async fn has_gtids(client: &mut Client) -> Result<bool> {
 ///
 /// # Errors
 /// [`codes::UNSUPPORTED`] when the server keeps none.
-pub(super) async fn head(client: &mut Client) -> Result<Place> {
+pub(crate) async fn head(client: &mut Client) -> Result<Place> {
     let server = identity(client).await?;
     let place = client.config().place();
     let newer = !client.server.is_mariadb() && client.server.version >= (8, 2, 0);
@@ -116,10 +116,17 @@ const FIRST_POSITION: u64 = 4;
 /// MariaDB says of a snapshot where in the log it is.
 async fn seen_by_snapshot(client: &mut Client) -> Result<Place> {
     let place = client.config().place();
-    let server = identity(client).await?;
     client.run("START TRANSACTION WITH CONSISTENT SNAPSHOT", ASK, &place).await?;
-    let rows = client.texts("SHOW SESSION STATUS LIKE 'binlog_snapshot_%'", ASK, &place).await?;
+    let seen = of_snapshot(client).await?;
     client.run("COMMIT", ASK, &place).await?;
+    Ok(seen)
+}
+
+/// Which place in MariaDB's log the snapshot is that a connection has.
+pub(crate) async fn of_snapshot(client: &mut Client) -> Result<Place> {
+    let place = client.config().place();
+    let server = identity(client).await?;
+    let rows = client.texts("SHOW SESSION STATUS LIKE 'binlog_snapshot_%'", ASK, &place).await?;
     let value = |name: &str| {
         rows.iter().find_map(|row| match row.as_slice() {
             [Some(told), value] if told.eq_ignore_ascii_case(name) => value.clone(),

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use syncline_connect::Read;
 use syncline_types::{Column, DefaultValue, Error, LogicalType, Result, TableSchema, codes};
 
-use super::{charset::Charset, fill::Fill, gather::Shape, value::Reading};
+use super::{charset::Charset, fill::Fill, gather::Shape, labels, value::Reading};
 use crate::{
     client::Client,
     config::{MysqlConfig, ZeroDates},
@@ -42,6 +42,7 @@ impl Readings {
             let charset = self.charset(client, column).await?;
             let described = table.columns.iter().find(|described| described.column.name == column.name);
             let fill = described.map_or(Fill::Unknown, Fill::of);
+            let column = &labels::exact(client, &read.stream.name, column).await?;
             let reading = Reading::of(column, self.zero_dates_null, charset, fill).ok_or_else(|| {
                 let native = column.native.as_deref().unwrap_or("?");
                 Error::new(&codes::UNSUPPORTED, "follow table", format!("`{}`", read.stream.name))

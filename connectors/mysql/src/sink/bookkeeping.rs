@@ -4,13 +4,17 @@ use syncline_connect::{Marking, ProgressDelta, RunRef, Target};
 use syncline_sql::bookkeeping::{self, StreamMark};
 use syncline_types::{Error, SplitId, StreamName, codes};
 
-use crate::dialect::{qualified, text_constant};
+use crate::{
+    dialect::{qualified, text_constant},
+    origin,
+};
 
 /// Our own tables, quoted with their database.
 pub(crate) struct Ours {
     pub(crate) checkpoint: String,
     pub(crate) made: String,
     pub(crate) marks: String,
+    pub(crate) origins: String,
 }
 
 /// Texts are told apart by their bytes.
@@ -23,11 +27,12 @@ impl Ours {
             checkpoint: table(bookkeeping::CHECKPOINT),
             made: table(bookkeeping::MADE),
             marks: table(bookkeeping::MARK),
+            origins: table(origin::MARK),
         }
     }
 
     /// What makes them, if they are not there.
-    pub(super) fn create(&self) -> [String; 3] {
+    pub(super) fn create(&self) -> [String; 4] {
         [
             format!(
                 "CREATE TABLE IF NOT EXISTS {} (pipeline varchar(255) {EXACT}, run varchar(64) {EXACT}, \
@@ -45,6 +50,7 @@ impl Ours {
                  mark longtext {EXACT}, PRIMARY KEY (pipeline, stream)) ENGINE = InnoDB",
                 self.marks
             ),
+            origin::create(&self.origins),
         ]
     }
 

@@ -7,12 +7,13 @@
 use std::{fmt, sync::Arc};
 
 use syncline_connect::Context;
-use syncline_types::{Error, ErrorKind, Result, StreamName};
+use syncline_types::{Error, ErrorKind, Result, StreamName, codes};
 
 use crate::{
     client::{Client, Server, connect},
     config::MysqlConfig,
     dialect::qualified,
+    log::{Place, head, of_snapshot},
 };
 
 /// How long a lock is waited for: whoever writes waits behind us meanwhile.
@@ -76,32 +77,46 @@ pub(super) async fn take(
         begin_all(&mut clients).await?;
         return Ok((clients, Way::Single));
     }
-    let place = config.place();
-    let holder = connect(config, cx).await?;
-    let server = holder.server.clone();
-    let mut taking = Taking { holder, clients, place, reasons: vec![] };
-    let limit = format!("SET SESSION lock_wait_timeout = {LOCK_SECONDS}");
-    taking.holder.run(&limit, "set up a session on", &taking.place).await?;
-    let locks: Vec<String> = tables
-        .iter()
-        .map(|name| format!("{} READ", qualified(name, config.database().unwrap_or_default())))
-        .collect();
-    let locked = format!("LOCK TABLES {}", locks.join(", "));
-    let way = if server.is_mariadb()
-        && taking.under(&["BACKUP STAGE START", "BACKUP STAGE BLOCK_COMMIT"], "BACKUP STAGE END").await?
-    {
-        Way::BackupStage
-    } else if taking.under(&["FLUSH TABLES WITH READ LOCK"], "UNLOCK TABLES").await? {
-        Way::GlobalLock
-    } else if !tables.is_empty() && taking.under(&[&locked], "UNLOCK TABLES").await? {
-        Way::TableLocks
-    } else if taking.at_standstill(&server).await? {
-        Way::Standstill
-    } else {
-        begin_all(&mut taking.clients).await?;
-        Way::Apart(taking.reasons)
-    };
+    let mut taking = Taking::new(config, cx, clients).await?;
+    let way = taking.by_any_way(config, tables).await?;
     Ok((taking.clients, way))
+}
+
+/// As [`take`], where it is known which place in the log the snapshot is: for these tables everything before it
+/// is in the snapshot, and nothing behind it.
+///
+/// # Errors
+/// [`codes::UNSUPPORTED`] when the place cannot be known.
+pub(super) async fn take_exactly(
+    config: &Arc<MysqlConfig>,
+    cx: &Context,
+    tables: &[StreamName],
+    count: usize,
+) -> Result<(Vec<Client>, Way, Place)> {
+    let mut clients = Vec::with_capacity(count);
+    for _ in 0..count {
+        clients.push(connect(config, cx).await?);
+    }
+    let mut taking = Taking::new(config, cx, clients).await?;
+    taking.is_exact = true;
+    let way = taking.by_any_way(config, tables).await?;
+    let mut place = taking.held.take();
+    if taking.holder.server.is_mariadb() && way == Way::Standstill {
+        // It has said of each snapshot where it is, which was the same.
+        place = Some(of_snapshot(&mut taking.clients[0]).await?);
+    }
+    let Taking { clients, place: server, reasons, .. } = taking;
+    let place = place.ok_or_else(|| {
+        Error::new(&codes::UNSUPPORTED, "take a snapshot without keys of", server)
+            .because(format!(
+                "which place in the log it is can only be known while commits are held back: {}",
+                reasons.join("; ")
+            ))
+            .hint(
+                "Grant RELOAD, or LOCK TABLES on the database, to the user; or give the table a primary key",
+            )
+    })?;
+    Ok((clients, way, place))
 }
 
 async fn begin_all(clients: &mut [Client]) -> Result<()> {
@@ -113,6 +128,10 @@ async fn begin_all(clients: &mut [Client]) -> Result<()> {
 }
 
 struct Taking {
+    /// Whether the snapshot's place in the log has to be known.
+    is_exact: bool,
+    /// That place.
+    held: Option<Place>,
     /// Holds the locks, and sees nothing of the snapshot.
     holder: Client,
     clients: Vec<Client>,
@@ -122,6 +141,41 @@ struct Taking {
 }
 
 impl Taking {
+    async fn new(config: &Arc<MysqlConfig>, cx: &Context, clients: Vec<Client>) -> Result<Self> {
+        let place = config.place();
+        let mut holder = connect(config, cx).await?;
+        let limit = format!("SET SESSION lock_wait_timeout = {LOCK_SECONDS}");
+        holder.run(&limit, "set up a session on", &place).await?;
+        Ok(Taking { is_exact: false, held: None, holder, clients, place, reasons: vec![] })
+    }
+
+    async fn by_any_way(&mut self, config: &MysqlConfig, tables: &[StreamName]) -> Result<Way> {
+        let server = self.holder.server.clone();
+        let locks: Vec<String> = tables
+            .iter()
+            .map(|name| format!("{} READ", qualified(name, config.database().unwrap_or_default())))
+            .collect();
+        let locked = format!("LOCK TABLES {}", locks.join(", "));
+        Ok(
+            if server.is_mariadb()
+                && self
+                    .under(&["BACKUP STAGE START", "BACKUP STAGE BLOCK_COMMIT"], "BACKUP STAGE END")
+                    .await?
+            {
+                Way::BackupStage
+            } else if self.under(&["FLUSH TABLES WITH READ LOCK"], "UNLOCK TABLES").await? {
+                Way::GlobalLock
+            } else if !tables.is_empty() && self.under(&[&locked], "UNLOCK TABLES").await? {
+                Way::TableLocks
+            } else if (!self.is_exact || server.is_mariadb()) && self.at_standstill(&server).await? {
+                Way::Standstill
+            } else {
+                begin_all(&mut self.clients).await?;
+                Way::Apart(self.reasons.clone())
+            },
+        )
+    }
+
     /// Begins everywhere while `locks` are held. False when they are not granted.
     async fn under(&mut self, locks: &[&str], unlock: &str) -> Result<bool> {
         for (at, lock) in locks.iter().enumerate() {
@@ -132,11 +186,25 @@ impl Taking {
                 return self.not_granted(lock, error).map(|()| false);
             }
         }
-        let begun = begin_all(&mut self.clients).await;
+        let begun = self.begin_locked().await;
         // Whatever happened, nobody is to wait any longer. If this fails the server lets go by itself
         // when the connection ends, which it does with this function.
         self.holder.run(unlock, "let go of", &self.place).await?;
         begun.map(|()| true)
+    }
+
+    /// Begins everywhere, and asks for the place that it is. Whoever holds locks on tables has no other in them
+    /// on his way to the log, and one that changes other tables has nothing of ours.
+    async fn begin_locked(&mut self) -> Result<()> {
+        begin_all(&mut self.clients).await?;
+        if self.is_exact {
+            let place = match (self.holder.server.is_mariadb(), self.clients.first_mut()) {
+                (true, Some(client)) => of_snapshot(client).await?,
+                _ => head(&mut self.holder).await?,
+            };
+            self.held = Some(place);
+        }
+        Ok(())
     }
 
     /// Keeps the reason why a way is not granted; what has nothing to do with that is an error.
@@ -208,8 +276,7 @@ async fn log_end(client: &mut Client, server: &Server, place: &str) -> Result<St
     let sql = if server.version >= (8, 2, 0) { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" };
     let rows = client.texts(sql, "watch the binary log of", place).await?;
     let Some(row) = rows.into_iter().next() else {
-        return Err(Error::new(&syncline_types::codes::UNSUPPORTED, "watch the binary log of", place)
-            .because("it is off"));
+        return Err(Error::new(&codes::UNSUPPORTED, "watch the binary log of", place).because("it is off"));
     };
     let through = client.text("SELECT @@GLOBAL.gtid_executed", "watch the binary log of", place).await?;
     let row: Vec<String> = row.into_iter().flatten().collect();

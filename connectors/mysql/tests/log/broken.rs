@@ -42,7 +42,7 @@ async fn a_broken_connection_may_be_tried_again() {
             numbers(product, 100_000)
         ));
         for fault in ["cut", "cut after", "stall", "kill session"] {
-            let reader = log.open(&reads, &at).await.expect("the log can be opened");
+            let reader = log.open(&reads, &at, &[]).await.expect("the log can be opened");
             let mut following = Following { reader, reads: reads.clone(), at: at.clone() };
             match fault {
                 "cut after" => proxy.cut_after(Flow::Down, 3_000_000),
@@ -62,7 +62,7 @@ async fn a_broken_connection_may_be_tried_again() {
             }
             proxy.heal();
         }
-        let reader = log.open(&reads, &at).await.expect("the log can be opened");
+        let reader = log.open(&reads, &at, &[]).await.expect("the log can be opened");
         let mut following = Following { reader, reads: reads.clone(), at: at.clone() };
         let mut told = Told::default();
         to_the_end(&rig, &mut following, &mut told).await.expect("nothing breaks it");
@@ -92,7 +92,7 @@ async fn a_server_that_is_silent_is_noticed() {
         let log = patient.log("p").await.expect("it has a log");
         let reads = rig.reads(&["t"]).await;
         let at = log.keep(&reads, None).await.expect("the place can be kept");
-        let mut reader = log.open(&reads, &at).await.expect("the log can be opened");
+        let mut reader = log.open(&reads, &at, &[]).await.expect("the log can be opened");
         // While it lives it says that nothing happens.
         let quiet = tokio::time::timeout(Duration::from_secs(5), drain(reader.as_mut())).await;
         assert!(quiet.is_err(), "{product:?}: {quiet:?}");

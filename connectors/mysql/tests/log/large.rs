@@ -38,7 +38,7 @@ async fn in_parts(product: Product, settings: &[(&str, &str)]) {
     let log = narrow.log("narrow").await.expect("it has a log");
     let reads = rig.reads(&["t"]).await;
     let at = log.keep(&reads, None).await.expect("the place can be kept");
-    let reader = log.open(&reads, &at).await.expect("the log can be opened");
+    let reader = log.open(&reads, &at, &[]).await.expect("the log can be opened");
     let mut following = Following { reader, reads, at };
     rig.sql(&format!(
         "INSERT INTO t VALUES (-1, 'before');
@@ -93,7 +93,7 @@ async fn a_row_larger_than_the_memory_passes_alone() {
         let log = narrow.log("narrow").await.expect("it has a log");
         let reads = rig.reads(&["t"]).await;
         let at = log.keep(&reads, None).await.expect("the place can be kept");
-        let reader = log.open(&reads, &at).await.expect("the log can be opened");
+        let reader = log.open(&reads, &at, &[]).await.expect("the log can be opened");
         let mut following = Following { reader, reads, at };
         rig.sql(&format!(
             "INSERT INTO t SELECT n, REPEAT('x', CASE n % 3 WHEN 0 THEN 20000000 WHEN 1 THEN 300000 ELSE 5 END) FROM ({}) g",

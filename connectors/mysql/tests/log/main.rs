@@ -5,6 +5,8 @@ mod changes;
 mod formats;
 mod inspect;
 mod large;
+mod origins;
+mod place;
 mod random;
 mod resume;
 mod rig;

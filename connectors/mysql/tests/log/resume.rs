@@ -90,7 +90,7 @@ async fn a_log_that_was_deleted_is_a_loud_stop() {
             }
             for error in [
                 rig.log.keep(&reads, Some(&at)).await.expect_err("it is gone"),
-                rig.log.open(&reads, &at).await.err().expect("it is gone"),
+                rig.log.open(&reads, &at, &[]).await.err().expect("it is gone"),
             ] {
                 assert_eq!(error.code(), &codes::LOG_LOST, "{product:?} {way:?}: {error}");
                 assert!(error.to_string().contains("--restart"), "{error}");
@@ -117,7 +117,7 @@ async fn a_log_that_was_begun_anew_is_a_loud_stop() {
                 Product::Mariadb => "RESET MASTER",
             });
             rig.sql("INSERT INTO t VALUES (3, 'lost')");
-            let error = rig.log.open(&reads, &at).await.err().expect("it is gone");
+            let error = rig.log.open(&reads, &at, &[]).await.err().expect("it is gone");
             assert_eq!(error.code(), &codes::LOG_LOST, "{product:?} {way:?}: {error}");
             // The new log comes to have what the old one had, and more.
             for id in 4..20 {
@@ -144,11 +144,7 @@ async fn a_server_that_starts_again_is_gone_on_with() {
             } else {
                 server.stop()
             }
-            let error = loop {
-                if let Err(error) = following.next().await {
-                    break error;
-                }
-            };
+            let error = following.failure().await;
             assert_eq!(error.retry(), Retry::Backoff, "{product:?}: {error}");
             server.start_again();
             rig.sql(&format!("UPDATE t SET v = 'after {kill}'"));
@@ -223,12 +219,12 @@ async fn another_server_with_the_same_transactions_is_gone_on_with() {
         let told = other.open(following.reads.clone(), following.at.clone()).await.all(&other).await;
         assert_eq!(told.lines, ["t - 1"], "{product:?}");
         // The old one lacks what the new one has done.
-        let error = rig.log.open(&following.reads, &following.at).await.err();
+        let error = rig.log.open(&following.reads, &following.at, &[]).await.err();
         let error = match error {
             Some(error) => error,
             None => {
                 let mut back = rig.open(following.reads.clone(), following.at.clone()).await;
-                back.next().await.expect_err("it has not all transactions")
+                back.failure().await
             }
         };
         assert_eq!(error.code(), &codes::LOG_LOST, "{product:?}: {error}");

@@ -14,7 +14,7 @@ use syncline_testkit::servers::{
     left_out,
     mysql::{self, Database, Options, Product},
 };
-use syncline_types::{Position, Result, StreamName, TableSchema, text::Values};
+use syncline_types::{Error, Position, Result, StreamName, TableSchema, text::Values};
 
 /// Nothing here takes longer, unless it never comes.
 const WAIT_MAX: Duration = Duration::from_secs(30);
@@ -103,7 +103,7 @@ impl Rig {
     }
 
     pub(crate) async fn open(&self, reads: Vec<Arc<Read>>, at: Position) -> Following {
-        let reader = self.log.open(&reads, &at).await.expect("the log can be opened");
+        let reader = self.log.open(&reads, &at, &[]).await.expect("the log can be opened");
         Following { reader, reads, at }
     }
 
@@ -176,6 +176,17 @@ impl Following {
 
     pub(crate) async fn next(&mut self) -> Result<Logged> {
         tokio::time::timeout(WAIT_MAX, self.reader.next()).await.expect("something comes")
+    }
+
+    /// Why the log can be read no further: what is told before that passes.
+    pub(crate) async fn failure(&mut self) -> Error {
+        let until = Instant::now() + WAIT_MAX;
+        loop {
+            match self.next().await {
+                Ok(told) => assert!(Instant::now() < until, "it goes on: {told:?}"),
+                Err(error) => return error,
+            }
+        }
     }
 }
 

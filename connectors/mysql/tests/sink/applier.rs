@@ -30,7 +30,8 @@ fn followed() -> Arc<Target> {
 
 fn changes(deletes: &[&[&str]], new: &[Row]) -> NetChanges {
     let part = |columns: usize, rows: &[Row]| batch(&schema(&COLUMNS[..columns], &[]), rows).rows;
-    NetChanges { emptied: false, deletes: part(2, &rows(deletes)), updates: vec![], rows: part(5, new) }
+    let (deletes, rows) = (part(2, &rows(deletes)), part(5, new));
+    NetChanges::new(deletes, rows)
 }
 
 fn whole(a: &str, b: usize, v: &str, w: &str) -> Row {

@@ -186,7 +186,7 @@ pub(crate) struct Run {
 }
 
 pub(crate) fn run_ref(run: &str, epoch: u64) -> RunRef {
-    RunRef { pipeline: "p".into(), run: run.into(), epoch }
+    RunRef { pipeline: "p".into(), run: run.into(), epoch, origin: syncline_connect::Origin::default() }
 }
 
 impl Run {

@@ -134,3 +134,27 @@ async fn a_password_is_checked_and_grants_are_missed_by_name() {
         assert!(error.to_string().contains("_syncline_checkpoint"), "{error}");
     }
 }
+
+#[tokio::test]
+async fn who_may_make_no_temporary_tables_is_told_before_anything_is_copied() {
+    for rig in rigs() {
+        let name = rig.database.name();
+        let user = format!("{}_w", &name[..name.len().min(28)]);
+        rig.run(&format!(
+            "CREATE USER {user}@'%' IDENTIFIED BY 'right';
+             GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX ON {name}.* TO {user}@'%'"
+        ));
+        let mut config = rig.config();
+        config.user = Some(user.clone());
+        config.password = Some("right".to_owned().into());
+        let sink = Mysql::sink(config, context()).await.unwrap();
+        let findings = sink.inspect_applier().await.unwrap();
+        let error = findings.first().and_then(|finding| finding.error.clone()).expect("it is told");
+        assert_eq!(error.kind(), ErrorKind::Permission, "{error}");
+        let grant = format!("GRANT CREATE TEMPORARY TABLES ON `{name}`.* TO '{user}'@'%'");
+        assert!(error.to_string().contains(&grant), "{error}");
+        rig.run(&grant);
+        assert!(sink.inspect_applier().await.unwrap().is_empty());
+        rig.run(&format!("DROP USER {user}@'%'"));
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use syncline_connect::ORIGIN;
 use syncline_sql::{bookkeeping::PREFIX, quote_double, quote_text};
 use syncline_types::{Error, Result, codes, fingerprint::hash_text};
 use tokio::time::sleep;
@@ -128,8 +129,9 @@ pub(super) fn is_whole(names: &Names, table: &Followed) -> String {
 pub(super) async fn ensure(client: &Client, names: &Names, tables: &[Followed]) -> Result<()> {
     let there = whole(client, names, tables).await?;
     for (table, there) in tables.iter().zip(there) {
-        if !there {
-            install(client, names, table).await?;
+        match there {
+            false => install(client, names, table).await?,
+            true => complete(client, names, table).await?,
         }
     }
     let wanted: Vec<u32> = tables.iter().map(Followed::oid).collect();
@@ -139,6 +141,30 @@ pub(super) async fn ensure(client: &Client, names: &Names, tables: &[Followed]) 
         }
     }
     Ok(())
+}
+
+/// The column in which a record has what it has come through, as the transaction says.
+fn with_origin(changes: &str) -> String {
+    let said = format!("nullif(current_setting({}, true), '')", quote_text(ORIGIN));
+    format!(
+        "ALTER TABLE {changes} ADD COLUMN IF NOT EXISTS origin text;
+         ALTER TABLE {changes} ALTER COLUMN origin SET DEFAULT {said}"
+    )
+}
+
+/// Gives a table of changes that an older version has made what it lacks.
+async fn complete(client: &Client, names: &Names, table: &Followed) -> Result<()> {
+    let changes = names.changes(table.oid());
+    let lacking = format!(
+        "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = {}::regclass AND attname = 'origin')",
+        quote_text(&changes)
+    );
+    let look = "look at the changes of table";
+    let name = table.table.listed.name.to_string();
+    match client.text(&lacking, look, &name).await? {
+        Some(_) => locked(client, &with_origin(&changes), "complete the changes of table", &name).await,
+        None => Ok(()),
+    }
 }
 
 async fn install(client: &Client, names: &Names, table: &Followed) -> Result<()> {
@@ -158,12 +184,14 @@ async fn install(client: &Client, names: &Names, table: &Followed) -> Result<()>
          ALTER TABLE {changes} ADD COLUMN number bigint GENERATED ALWAYS AS IDENTITY,
            ADD COLUMN xid xid8 NOT NULL DEFAULT pg_current_xact_id(), ADD COLUMN op \"char\" NOT NULL,
            ADD COLUMN at timestamptz NOT NULL DEFAULT clock_timestamp(), ADD PRIMARY KEY (xid, number);
+         {origin};
          CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS {body};
          REVOKE ALL ON FUNCTION {function}() FROM PUBLIC;
          CREATE TRIGGER {row} AFTER INSERT OR UPDATE OR DELETE ON {own} FOR EACH ROW EXECUTE FUNCTION {function}();
          CREATE TRIGGER {truncate} AFTER TRUNCATE ON {own} FOR EACH STATEMENT EXECUTE FUNCTION {function}();
          ALTER TABLE {own} ENABLE ALWAYS TRIGGER {row}, ENABLE ALWAYS TRIGGER {truncate}",
         selected = selected.collect::<Vec<_>>().join(", "),
+        origin = with_origin(&changes),
         body = quote_text(&body(names, table)),
     );
     locked(client, &sql, "make triggers of table", &name.to_string()).await

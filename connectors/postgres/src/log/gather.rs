@@ -2,20 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow_array::{RecordBatch, RecordBatchOptions};
-use arrow_buffer::BooleanBufferBuilder;
 use arrow_schema::Schema;
-use syncline_connect::{Changes, How, Read, Reject, Went, Written};
-use syncline_types::{Column, Error, LogicalType, Result, TableSchema, build::ColumnBuilder, codes};
+use syncline_connect::{Changes, ChangesBuilder, How, Read, Went, Written};
+use syncline_types::{Column, Error, LogicalType, Result, TableSchema, codes};
 
 use super::{
     message::{Field, Old, Tuple},
     value::push,
 };
 use crate::decode::BadField;
-
-/// Rows that columns have room for before they grow.
-const ROWS_EXPECTED: usize = 64;
 
 /// What a stream's changes are gathered into.
 #[derive(Debug)]
@@ -46,15 +41,7 @@ pub(super) struct Layout {
 
 /// What was gathered.
 #[derive(Debug)]
-pub(super) struct Gathered {
-    rows: Vec<ColumnBuilder>,
-    written: Vec<Written>,
-    absent: Vec<Option<BooleanBufferBuilder>>,
-    gone: Vec<ColumnBuilder>,
-    went: Vec<Went>,
-    truncated: Option<u64>,
-    rejects: Vec<Reject>,
-}
+pub(super) struct Gathered(ChangesBuilder);
 
 impl Shape {
     pub(super) fn new(read: &Read, checks_text: bool) -> Result<Self> {
@@ -97,19 +84,8 @@ impl Shape {
 impl Gathered {
     pub(super) fn new(shape: &Shape) -> Self {
         let logical = |place: &usize| shape.fields[*place].1;
-        Gathered {
-            rows: shape
-                .fields
-                .iter()
-                .map(|(_, logical)| ColumnBuilder::new(*logical, ROWS_EXPECTED))
-                .collect(),
-            written: vec![],
-            absent: shape.fields.iter().map(|_| None).collect(),
-            gone: shape.key.iter().map(|place| ColumnBuilder::new(logical(place), ROWS_EXPECTED)).collect(),
-            went: vec![],
-            truncated: None,
-            rejects: vec![],
-        }
+        let rows = shape.fields.iter().map(|(_, logical)| *logical);
+        Gathered(ChangesBuilder::new(rows, shape.key.iter().map(logical)))
     }
 
     /// A row that was added.
@@ -158,7 +134,7 @@ impl Gathered {
 
     /// Everything before was removed at once.
     pub(super) fn truncate(&mut self, sequence: u64) {
-        self.truncated = Some(sequence);
+        self.0.truncate(sequence);
     }
 
     /// Tells of the old key where the update has changed it.
@@ -194,13 +170,13 @@ impl Gathered {
         if tuple.len() != layout.width {
             return Err(shape.garbled());
         }
-        for (field, builder) in shape.key.iter().zip(&mut self.gone) {
+        for (place, field) in shape.key.iter().enumerate() {
             let (name, logical) = &shape.fields[*field];
             let value = tuple[layout.fields[*field]];
             if shape.keyed && value == Field::Null {
                 return Err(shape.untold());
             }
-            match push(value, *logical, shape.checks_text, builder) {
+            match push(value, *logical, shape.checks_text, self.0.gone_value(place)) {
                 Ok(()) => {}
                 Err(BadField::Form) => return Err(shape.garbled()),
                 // Were it set aside, the row would stay at the target for good.
@@ -212,7 +188,7 @@ impl Gathered {
                 }
             }
         }
-        self.went.push(went);
+        self.0.go(went);
         Ok(())
     }
 
@@ -228,7 +204,6 @@ impl Gathered {
         if new.len() != layout.width || old.is_some_and(|old| old.len() != layout.width) {
             return Err(shape.garbled());
         }
-        let rows = self.written.len();
         for (field, (name, logical)) in shape.fields.iter().enumerate() {
             let at = layout.fields[field];
             let value = match new[at] {
@@ -239,7 +214,6 @@ impl Gathered {
                 },
                 value => value,
             };
-            let builder = &mut self.rows[field];
             let is_key = shape.keyed && shape.key.contains(&field);
             if is_key && value == Field::Null {
                 return Err(shape.garbled());
@@ -248,12 +222,11 @@ impl Gathered {
                 if is_key {
                     Err(BadField::Value("the log does not repeat it, and it is a part of the key"))
                 } else {
-                    builder.push_null();
-                    mark(&mut self.absent[field], rows);
+                    self.0.leave_out(field);
                     Ok(())
                 }
             } else {
-                push(value, *logical, shape.checks_text, builder)
+                push(value, *logical, shape.checks_text, self.0.value(field))
             };
             match pushed {
                 Ok(()) => {}
@@ -261,64 +234,19 @@ impl Gathered {
                 Err(BadField::Value(reason)) => {
                     let error = Error::new(&codes::VALUE_UNREADABLE, "read column", format!("`{name}`"))
                         .because(reason);
-                    self.take_back(rows);
-                    let row = u32::try_from(self.rejects.len()).unwrap_or(u32::MAX);
-                    self.rejects.push(Reject { row, place: None, error });
+                    self.0.refuse(error);
                     return Ok(());
                 }
             }
         }
-        self.written.push(written);
+        self.0.write(written);
         Ok(())
-    }
-
-    /// Forgets what was begun of a row.
-    fn take_back(&mut self, rows: usize) {
-        self.rows.iter_mut().for_each(|builder| builder.truncate(rows));
-        for absent in self.absent.iter_mut().flatten() {
-            absent.truncate(rows);
-        }
     }
 
     /// As the engine takes them.
     pub(super) fn finish(self, shape: &Shape, stream: usize) -> Result<Changes> {
-        let (rows, gone) = (self.written.len(), self.went.len());
-        let absent = self.absent.into_iter().map(|absent| {
-            let mut absent = absent?;
-            absent.append_n(rows - absent.len(), false);
-            let absent = absent.finish();
-            (absent.count_set_bits() > 0).then_some(absent)
-        });
-        Ok(Changes {
-            stream,
-            absent: absent.collect(),
-            rows: batch(shape, &shape.rows, self.rows, rows)?,
-            written: self.written,
-            gone: batch(shape, &shape.gone, self.gone, gone)?,
-            went: self.went,
-            truncated: self.truncated,
-            rejects: self.rejects,
-        })
+        self.0.finish(stream, &shape.rows, &shape.gone)
     }
-}
-
-/// Marks a row's value as one that the log does not repeat.
-fn mark(absent: &mut Option<BooleanBufferBuilder>, row: usize) {
-    let absent = absent.get_or_insert_with(|| BooleanBufferBuilder::new(ROWS_EXPECTED));
-    absent.append_n(row - absent.len(), false);
-    absent.append(true);
-}
-
-fn batch(
-    shape: &Shape,
-    schema: &Arc<Schema>,
-    columns: Vec<ColumnBuilder>,
-    rows: usize,
-) -> Result<RecordBatch> {
-    let columns = columns.into_iter().map(ColumnBuilder::finish).collect::<Result<_>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
-        .map_err(|error| shape.error(&codes::BROKEN_INVARIANT, error))
 }
 
 /// Whether columns that the log describes are those of a stream. Not so when one that is read is

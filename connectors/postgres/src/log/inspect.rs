@@ -53,6 +53,18 @@ pub(super) async fn inspect(client: &Client, names: &Names, reads: &[Arc<Read>])
     let followed = followed(client, reads).await?;
     let mut findings = of_server(client, names, &server).await?;
     findings.extend(of_tables(client, names, reads, &followed).await?);
+    if let Some(bare) = reads.iter().find(|read| read.schema().key.is_empty()) {
+        let own = slot::look(client, &names.slot).await?;
+        if server.slots_free <= i64::from(own.is_none()) {
+            findings.push(
+                Finding::warning(
+                    "to copy a table without a key takes one replication slot more for a moment, and none is free: drop one \
+                     that nobody needs, or raise max_replication_slots",
+                )
+                .of(&bare.stream.name),
+            );
+        }
+    }
     findings.extend(of_publication(client, names, reads, &followed, &server).await?);
     Ok(findings)
 }

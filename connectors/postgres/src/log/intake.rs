@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use syncline_connect::{LogBatch, Reservation};
+use syncline_connect::{LogBatch, ORIGIN, Origin, Reservation};
 use syncline_types::{Error, Result, codes};
 
 use super::{
@@ -32,6 +32,14 @@ pub(super) struct Intake {
     gathered: Vec<Option<Gathered>>,
     /// Transactions that end at or before it are known already.
     from: Lsn,
+    /// Of each stream, transactions that are committed before it are passed over.
+    places: Vec<Lsn>,
+    /// Changes that have come through one of these databases are passed over.
+    not_from: Vec<String>,
+    /// What has come next has come through this.
+    coming: Origin,
+    /// What is gathered has come through this.
+    origin: Origin,
     transaction: Option<Transaction>,
     sequence: u64,
     /// Changes and bytes since the last batch.
@@ -49,6 +57,9 @@ pub(super) struct Intake {
     idle_messages: usize,
     /// A batch is to end behind this transaction.
     cut: Option<Lsn>,
+    /// Descriptions of tables that came when some of their streams were passed over: with those streams, each
+    /// message as it came.
+    undescribed: HashMap<u32, (Vec<usize>, Vec<u8>)>,
 }
 
 /// The transaction under way.
@@ -57,10 +68,19 @@ struct Transaction {
     /// Where it is committed.
     commit: Lsn,
     is_known: bool,
+    /// Whether what comes next of it is passed over.
+    passes: bool,
     /// Changes of it since the last batch.
     changes: usize,
     /// Whether a part of it was given out.
     is_open: bool,
+}
+
+impl Transaction {
+    /// Whether what comes next of it is taken.
+    fn is_wanted(self) -> bool {
+        !self.is_known && !self.passes
+    }
 }
 
 /// What became of a message.
@@ -69,16 +89,25 @@ pub(super) enum Taken {
     Done,
     /// It describes a table, and [`Intake::describe`] is to be called before the next one.
     Relation,
+    /// It is the first of this table since streams are read of it that were passed over: what has described the
+    /// table is to be dealt with, and then it is taken again.
+    Undescribed(u32),
+    /// It has not come the way of what is gathered, which is to be given out before it is taken again.
+    Apart,
 }
 
 impl Intake {
-    pub(super) fn new(shapes: Vec<Shape>, from: Lsn) -> Self {
+    pub(super) fn new(shapes: Vec<Shape>, from: Lsn, not_from: &[String]) -> Self {
         let gathered = shapes.iter().map(|_| None).collect();
         Intake {
+            places: shapes.iter().map(|_| Lsn::default()).collect(),
             shapes,
             layouts: HashMap::new(),
             gathered,
             from,
+            not_from: not_from.to_vec(),
+            coming: Origin::default(),
+            origin: Origin::default(),
             transaction: None,
             sequence: 0,
             changes: 0,
@@ -90,6 +119,7 @@ impl Intake {
             reached: from,
             idle_messages: 0,
             cut: None,
+            undescribed: HashMap::new(),
         }
     }
 
@@ -100,7 +130,7 @@ impl Intake {
             _ => return 0,
         };
         let followed = self.layouts.get(&table).is_some_and(|streams| !streams.is_empty());
-        match followed && self.transaction.is_some_and(|transaction| !transaction.is_known) {
+        match followed && self.transaction.is_some_and(|transaction| transaction.is_wanted()) {
             true => bytes.len() as u64 + CHANGE_BYTES,
             false => 0,
         }
@@ -148,6 +178,50 @@ impl Intake {
         self.cut = Some(place);
     }
 
+    /// Transactions that end at or before a place are passed over, as far as they concern a stream.
+    pub(super) fn pass_over(&mut self, stream: usize, upto: Lsn) {
+        if let Some(place) = self.places.get_mut(stream) {
+            *place = upto;
+        }
+    }
+
+    /// Whether the transaction under way is passed over for a stream.
+    pub(super) fn is_passed(&self, stream: usize) -> bool {
+        let commit = self.transaction.map_or(self.reached, |transaction| transaction.commit);
+        self.places.get(stream).is_some_and(|place| commit < *place)
+    }
+
+    /// Keeps the description of a table for those of its streams that are passed over.
+    pub(super) fn keep_description(&mut self, table: u32, streams: Vec<usize>, message: Vec<u8>) {
+        match streams.is_empty() {
+            true => self.undescribed.remove(&table),
+            false => self.undescribed.insert(table, (streams, message)),
+        };
+    }
+
+    /// What has described a table.
+    pub(super) fn description(&self, table: u32) -> Option<Vec<u8>> {
+        self.undescribed.get(&table).map(|(_, message)| message.clone())
+    }
+
+    /// The table of a change that is the first since its streams are read.
+    fn undescribed(&self, message: &Message<'_>) -> Option<u32> {
+        if self.undescribed.is_empty() || !self.transaction.is_some_and(Transaction::is_wanted) {
+            return None;
+        }
+        let waits = |table: &u32| {
+            let streams = self.undescribed.get(table).map(|(streams, _)| streams.as_slice());
+            streams.unwrap_or_default().iter().any(|stream| !self.is_passed(*stream))
+        };
+        match message {
+            Message::Insert { table, .. } | Message::Update { table, .. } | Message::Delete { table, .. } => {
+                Some(*table).filter(waits)
+            }
+            Message::Truncate { tables } => tables.iter().copied().find(waits),
+            _ => None,
+        }
+    }
+
     /// Everything before it has been taken, where nothing is gathered and no transaction is under way.
     pub(super) fn reached(&self) -> Lsn {
         self.reached
@@ -172,13 +246,22 @@ impl Intake {
     /// a row that is gone is not told by its key.
     pub(super) fn take(&mut self, bytes: &[u8]) -> Result<Taken> {
         self.idle_messages += 1;
-        match message(bytes)? {
+        let message = message(bytes)?;
+        if self.is_apart(&message) {
+            return Ok(Taken::Apart);
+        }
+        if let Some(table) = self.undescribed(&message) {
+            return Ok(Taken::Undescribed(table));
+        }
+        match message {
             Message::Begin { commit } => {
                 if self.in_transaction() {
                     return Err(misplaced());
                 }
-                self.transaction =
-                    Some(Transaction { commit, is_known: commit < self.from, changes: 0, is_open: false });
+                self.coming = Origin::default();
+                let is_known = commit < self.from;
+                let (passes, changes, is_open) = (false, 0, false);
+                self.transaction = Some(Transaction { commit, is_known, passes, changes, is_open });
             }
             Message::Commit { end, micros } => self.commit(end, micros)?,
             Message::Relation(_) => return Ok(Taken::Relation),
@@ -209,9 +292,36 @@ impl Intake {
                     })?;
                 }
             }
+            Message::Said { name, text } => self.said(name, text),
             Message::Aside => {}
         }
         Ok(Taken::Done)
+    }
+
+    /// Whether a change has not come the way of those that are gathered.
+    fn is_apart(&self, message: &Message<'_>) -> bool {
+        let wanted = |table: &u32| self.layouts.get(table).is_some_and(|streams| !streams.is_empty());
+        self.changes > 0
+            && self.origin != self.coming
+            && self.transaction.is_some_and(|transaction| transaction.is_wanted())
+            && match message {
+                Message::Insert { table, .. }
+                | Message::Update { table, .. }
+                | Message::Delete { table, .. } => wanted(table),
+                Message::Truncate { tables } => tables.iter().any(wanted),
+                _ => false,
+            }
+    }
+
+    /// Whoever writes for another pipeline says so, in words that nobody else uses.
+    fn said(&mut self, name: &[u8], text: &[u8]) {
+        let Some(transaction) = self.transaction.as_mut().filter(|_| name == ORIGIN.as_bytes()) else {
+            return;
+        };
+        if let Some(origin) = std::str::from_utf8(text).ok().and_then(Origin::read) {
+            transaction.passes = origin.is_from(&self.not_from);
+            self.coming = origin;
+        }
     }
 
     fn commit(&mut self, end: Lsn, micros: i64) -> Result<()> {
@@ -241,14 +351,22 @@ impl Intake {
             return Err(Error::new(&codes::BAD_BYTES, "read", "PostgreSQL's log")
                 .because("there is a change of a table that was not described before"));
         };
-        if transaction.is_known || streams.is_empty() {
+        let (commit, all) = (transaction.commit, &self.places);
+        let is_read = |(stream, _): &&(usize, Layout)| all.get(*stream).is_none_or(|place| commit >= *place);
+        if !transaction.is_wanted() || !streams.iter().any(|stream| is_read(&stream)) {
             return Ok(());
         }
         let mut places = 0;
-        for (stream, layout) in streams {
+        for (stream, layout) in streams.iter().filter(is_read) {
             let shape = &self.shapes[*stream];
             let gathered = self.gathered[*stream].get_or_insert_with(|| Gathered::new(shape));
             places = apply(gathered, shape, layout)?.max(places);
+        }
+        if places == 0 {
+            return Ok(());
+        }
+        if self.changes == 0 {
+            self.origin.clone_from(&self.coming);
         }
         self.sequence += places;
         self.changes += 1;
@@ -293,6 +411,7 @@ impl Intake {
         }
         let batch = LogBatch {
             changes,
+            origin: std::mem::take(&mut self.origin),
             position: position.map(Lsn::position),
             committed_micros: self.committed_micros.take(),
             transactions: self.transactions,
@@ -324,12 +443,16 @@ pub(crate) fn look_into<'a>(
     schema.key = schema.columns.iter().take(usize::from(keyed)).map(|column| column.name.clone()).collect();
     let read = whole("t", schema);
     let shape = Shape::new(&read, true).expect("the key's columns are read");
-    let mut intake = Intake::new(vec![shape], Lsn(16));
+    let mut intake = Intake::new(vec![shape], Lsn(16), &[]);
     for bytes in messages {
         // What it is a frame of does not matter here.
         let _ = frame(bytes);
         match intake.take(bytes) {
             Ok(Taken::Done) => {}
+            Ok(Taken::Apart) => {
+                look_at_batch(&mut intake);
+                assert_ne!(intake.take(bytes).ok(), Some(Taken::Apart), "nothing is gathered");
+            }
             Ok(Taken::Relation) => {
                 let Ok(Message::Relation(relation)) = message(bytes) else { panic!("it was one before") };
                 let (columns, identity) = described(&relation);
@@ -337,6 +460,7 @@ pub(crate) fn look_into<'a>(
                 let layout = intake.shape(0).layout(&names, &identity);
                 intake.describe(relation.table, layout.into_iter().map(|layout| (0, layout)).collect());
             }
+            Ok(Taken::Undescribed(_)) => panic!("nothing is passed over"),
             // What a broken stream leaves behind is never used.
             Err(_) => return,
         }
@@ -380,6 +504,7 @@ fn whole(name: &str, schema: syncline_types::TableSchema) -> syncline_connect::R
 
 #[cfg(test)]
 mod tests {
+    use syncline_connect::identity;
     use syncline_types::{Column, LogicalType, TableSchema};
 
     use super::*;
@@ -389,7 +514,7 @@ mod tests {
         let read = whole("t", TableSchema::new("postgres", vec![id]).with_key(["id"]));
         let shape = Shape::new(&read, false).unwrap();
         let layout = shape.layout(&["id"], &[true]).unwrap();
-        let mut intake = Intake::new(vec![shape], Lsn(from));
+        let mut intake = Intake::new(vec![shape], Lsn(from), &[identity("test", "target")]);
         intake.describe(7, vec![(0, layout)]);
         intake.describe(8, vec![]);
         intake
@@ -445,6 +570,54 @@ mod tests {
         assert_eq!(whole.position, Some(Lsn(30).position()));
         take(&mut intake, &[insert(7), commit(40)]);
         assert_eq!(intake.finish(None).unwrap().position, Some(Lsn(40).position()));
+    }
+
+    fn said(databases: &[&str]) -> Vec<u8> {
+        let ids: Vec<String> = databases.iter().map(|one| identity("test", one)).collect();
+        let text = ids.join(" ");
+        let length = u32::try_from(text.len()).unwrap().to_be_bytes();
+        [b"M\x01".as_slice(), &[0; 8], ORIGIN.as_bytes(), b"\0", &length, text.as_bytes()].concat()
+    }
+
+    #[test]
+    fn what_has_come_through_the_target_is_passed_over() {
+        let mut intake = intake(0);
+        let own = [begin(1), insert(7), commit(5)];
+        let back = [begin(6), said(&["one", "target"]), insert(7), insert(7), commit(10)];
+        take(&mut intake, &own);
+        take(&mut intake, &back);
+        assert_eq!(intake.needs(&insert(7)), 0);
+        let batch = intake.finish(None).unwrap();
+        assert_eq!((batch.position, batch.transactions), (Some(Lsn(10).position()), 1));
+        assert_eq!(batch.changes[0].rows.num_rows(), 1);
+        take(&mut intake, &[begin(11), said(&["target"]), insert(7), commit(20)]);
+        assert!(!intake.has_changes());
+        assert_eq!(intake.reached(), Lsn(20));
+        // What somebody else says means nothing, and the next transaction is its own.
+        let other = [b"M\x01".as_slice(), &[0; 8], b"else\0", &[0, 0, 0, 1], b"x"].concat();
+        take(&mut intake, &[begin(21), other, insert(7), commit(30)]);
+        let batch = intake.finish(None).unwrap();
+        assert!(batch.origin.is_here());
+        assert_eq!(batch.transactions, 1);
+    }
+
+    #[test]
+    fn a_batch_is_of_one_origin() {
+        let mut intake = intake(0);
+        let origin = |name: &str| Origin::default().through(&[identity("test", name)]).unwrap();
+        take(&mut intake, &[begin(1), said(&["a"]), insert(7), commit(5), begin(6), insert(8)]);
+        assert_eq!(intake.take(&insert(7)).unwrap(), Taken::Apart);
+        let first = intake.finish(None).unwrap();
+        assert_eq!((first.origin, first.position), (origin("a"), Some(Lsn(5).position())));
+        // One that is told to be of two is given out in parts.
+        take(&mut intake, &[insert(7), said(&["b"]), insert(8)]);
+        assert_eq!(intake.take(&insert(7)).unwrap(), Taken::Apart);
+        let part = intake.finish(None).unwrap();
+        assert_eq!((part.origin, part.position), (Origin::default(), None));
+        take(&mut intake, &[insert(7), said(&["target"]), insert(7), commit(10)]);
+        let rest = intake.finish(None).unwrap();
+        assert_eq!((rest.origin, rest.position), (origin("b"), Some(Lsn(10).position())));
+        assert_eq!(rest.changes[0].rows.num_rows(), 1);
     }
 
     #[test]

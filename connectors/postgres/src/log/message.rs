@@ -44,7 +44,12 @@ pub(crate) enum Message<'a> {
     Truncate {
         tables: Vec<u32>,
     },
-    /// Where a transaction came from, a type's name, a message of an application: nothing to be done.
+    /// What an application has said in the transaction, under a name of its own.
+    Said {
+        name: &'a [u8],
+        text: &'a [u8],
+    },
+    /// Where a transaction came from, a type's name, what was said outside of transactions: nothing to be done.
     Aside,
 }
 
@@ -123,7 +128,8 @@ pub(crate) fn message(bytes: &[u8]) -> Result<Message<'_>> {
         b'U' => rest.update(),
         b'D' => rest.delete(),
         b'T' => rest.truncate(),
-        b'O' | b'Y' | b'M' => return Ok(Message::Aside),
+        b'M' => rest.said(),
+        b'O' | b'Y' => return Ok(Message::Aside),
         letter => return Err(unknown(letter)),
     };
     message.filter(|_| rest.0.is_empty()).ok_or_else(garbled)
@@ -239,6 +245,15 @@ impl<'a> Rest<'a> {
         Some(Message::Truncate { tables: (0..count).map(|_| self.oid()).collect::<Option<_>>()? })
     }
 
+    fn said(&mut self) -> Option<Message<'a>> {
+        let is_of_transaction = self.byte()? & 1 != 0;
+        // Its place.
+        self.take(8)?;
+        let name = self.text()?;
+        let text = self.value()?;
+        Some(if is_of_transaction { Message::Said { name, text } } else { Message::Aside })
+    }
+
     fn new_tuple(&mut self) -> Option<Tuple<'a>> {
         match self.byte()? {
             b'N' => self.tuple(),
@@ -309,7 +324,9 @@ mod tests {
         assert_eq!(message(&delete).unwrap(), Message::Delete { table: 0x4001, old });
         let truncate = bytes(&[b"T", &[0, 0, 0, 2, 3], &table, &table]);
         assert_eq!(message(&truncate).unwrap(), Message::Truncate { tables: vec![0x4001, 0x4001] });
-        assert_eq!(message(b"Mwhatever").unwrap(), Message::Aside);
+        let said = |flags: u8| bytes(&[b"M", &[flags], &lsn, b"name\0", &[0, 0, 0, 2], b"hi"]);
+        assert_eq!(message(&said(1)).unwrap(), Message::Said { name: b"name", text: b"hi" });
+        assert_eq!(message(&said(0)).unwrap(), Message::Aside);
     }
 
     #[test]
@@ -333,6 +350,7 @@ mod tests {
             b"I\0\0\0\x01N\0\x01t\xFF\xFF\xFF\xFF",
             b"I\0\0\0\x01N\0\x01x",
             b"T\xFF\xFF\xFF\xFF\0",
+            b"M\x01\0\0\0\0\0\0\0\0name\0\0\0\0\x02h",
         ] {
             assert_eq!(message(bad).unwrap_err().code(), &codes::BAD_BYTES, "{}", bad.escape_ascii());
         }

@@ -7,8 +7,8 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use syncline_connect::{Context, LogReader, Logged, Memory, Read, Reservation, SchemaChange, Stream};
-use syncline_types::{Error, LogicalType, Position, Result, TableSchema, codes};
+use syncline_connect::{Context, LogReader, Logged, Memory, Read, Reservation, SchemaChange};
+use syncline_types::{Error, LogicalType, Position, Result, codes};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -30,7 +30,7 @@ use crate::{
 /// How often the server is told how far we are, at most: well before it loses patience.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 /// When nothing has come for so long, the server is asked how far it is.
-const ASK_AFTER: Duration = Duration::from_millis(200);
+const ASK_AFTER: Duration = Duration::from_millis(20);
 
 /// Reads on from a position.
 pub(super) struct PostgresLogReader {
@@ -47,7 +47,7 @@ pub(super) struct PostgresLogReader {
     binary: bool,
     checks_text: bool,
     held: Held,
-    /// Everything before it is durable at the target.
+    /// Everything before it is durable at the target; nothing is said to be while this is zero.
     confirmed: Lsn,
     /// The last place that was given out.
     told: Lsn,
@@ -99,6 +99,8 @@ enum Step {
     Large(usize),
     /// It describes a table.
     Relation(usize),
+    /// What has described this table is due now.
+    Undescribed(u32),
 }
 
 /// What a reader is opened for.
@@ -110,13 +112,14 @@ pub(super) struct Opening<'a> {
     pub(super) reads: &'a [Arc<Read>],
     pub(super) followed: &'a [Followed],
     pub(super) at: Lsn,
+    pub(super) not_from: &'a [String],
     /// Whether the database takes any bytes as text.
     pub(super) unencoded: bool,
 }
 
 impl PostgresLogReader {
     pub(super) async fn open(opening: Opening<'_>) -> Result<Self> {
-        let Opening { config, cx, slot, publication, reads, followed, at, unencoded } = opening;
+        let Opening { config, cx, slot, publication, reads, followed, at, not_from, unencoded } = opening;
         // One column that has to come as text makes them all do so.
         let binary =
             reads.iter().all(|read| read.schema().columns.iter().all(|column| is_binary(column.logical)));
@@ -136,7 +139,7 @@ impl PostgresLogReader {
         let session = Session::start(config, cx, &streamed).await?;
         Ok(PostgresLogReader {
             session,
-            intake: Intake::new(shapes, at),
+            intake: Intake::new(shapes, at, not_from),
             config: Arc::clone(config),
             cx: cx.clone(),
             reads: reads.to_vec(),
@@ -145,7 +148,7 @@ impl PostgresLogReader {
             binary,
             checks_text: unencoded,
             held: Held::default(),
-            confirmed: at,
+            confirmed: Lsn(0),
             told: at,
             reported_at: Instant::now(),
             silent_since: None,
@@ -167,7 +170,11 @@ impl PostgresLogReader {
             match self.take_messages()? {
                 Step::Full if self.intake.has_changes() => return self.give(),
                 Step::Full => return Ok(self.idle()),
-                Step::NeedsMemory(_) | Step::Relation(_) if self.intake.has_changes() => return self.give(),
+                Step::NeedsMemory(_) | Step::Relation(_) | Step::Undescribed(_)
+                    if self.intake.has_changes() =>
+                {
+                    return self.give();
+                }
                 Step::NeedsMemory(bytes) => self.reserve(bytes).await?,
                 Step::Large(length) => {
                     // While it is decoded it is there twice.
@@ -180,7 +187,16 @@ impl PostgresLogReader {
                         self.reserve(needed).await?;
                     }
                 }
-                Step::Relation(length) => self.describe(length).await?,
+                Step::Relation(length) => {
+                    let Frame::Data(bytes) = frame(self.session.wire.payload(length))? else { continue };
+                    let bytes = bytes.to_vec();
+                    self.describe(bytes, false).await?;
+                    self.session.wire.advance(length);
+                }
+                Step::Undescribed(table) => {
+                    let bytes = self.intake.description(table).unwrap_or_default();
+                    self.describe(bytes, true).await?;
+                }
                 Step::Dry => {
                     let received = self.session.wire.receive_now().await;
                     if received.map_err(|error| self.session.lost(&error))? {
@@ -229,8 +245,11 @@ impl PostgresLogReader {
                         if needed > 0 && !self.held.make_room(self.cx.memory(), total) {
                             return Ok(Step::NeedsMemory(needed));
                         }
-                        if self.intake.take(bytes)? == Taken::Relation {
-                            return Ok(Step::Relation(length));
+                        match self.intake.take(bytes)? {
+                            Taken::Done => {}
+                            Taken::Relation => return Ok(Step::Relation(length)),
+                            Taken::Undescribed(table) => return Ok(Step::Undescribed(table)),
+                            Taken::Apart => return Ok(Step::Full),
                         }
                     }
                 },
@@ -299,7 +318,7 @@ impl PostgresLogReader {
     }
 
     async fn report(&mut self, wants_reply: bool) -> Result<()> {
-        self.session.report(self.confirmed, wants_reply).await?;
+        self.session.report(self.intake.reached(), self.confirmed, wants_reply).await?;
         self.reported_at = Instant::now();
         self.reply_wanted = false;
         Ok(())
@@ -326,14 +345,17 @@ impl PostgresLogReader {
         Logged::Idle(self.told.position())
     }
 
-    /// Deals with the description of a table that is in front.
-    async fn describe(&mut self, length: usize) -> Result<()> {
-        let Frame::Data(bytes) = frame(self.session.wire.payload(length))? else { return Ok(()) };
-        let Message::Relation(relation) = message(bytes)? else { return Ok(()) };
+    /// Deals with the description of a table, for those of its streams that are read by now; `again` where it
+    /// is not the first time.
+    async fn describe(&mut self, bytes: Vec<u8>, again: bool) -> Result<()> {
+        let Message::Relation(relation) = message(&bytes)? else { return Ok(()) };
         let table = relation.table;
         let (columns, identity) = described(&relation);
         let streams = self.tables.get(&table).cloned().unwrap_or_default();
-        if self.known.get(&table) != Some(&columns) && !streams.is_empty() {
+        let (passed, streams): (Vec<usize>, Vec<usize>) =
+            streams.into_iter().partition(|stream| self.intake.is_passed(*stream));
+        // Of streams that were passed over it is not known what they were.
+        if (again || self.known.get(&table) != Some(&columns)) && !streams.is_empty() {
             self.compare(&streams, &columns, &identity).await?;
             self.known.insert(table, columns.clone());
         }
@@ -352,7 +374,7 @@ impl PostgresLogReader {
             layouts.push((stream, layout));
         }
         self.intake.describe(table, layouts);
-        self.session.wire.advance(length);
+        self.intake.keep_description(table, passed, bytes);
         Ok(())
     }
 
@@ -370,7 +392,7 @@ impl PostgresLogReader {
             if fits(read, &read.stream.schema, &told) {
                 continue;
             }
-            let read = Arc::new(changed(read, &schema));
+            let read = Arc::new(read.altered(&schema, |column| !column.generated));
             if self.binary && !read.schema().columns.iter().all(|column| is_binary(column.logical)) {
                 return Err(Error::new(
                     &codes::SCHEMA_CHANGED,
@@ -395,26 +417,6 @@ impl PostgresLogReader {
     }
 }
 
-/// What is read of a stream whose schema is another one: where all columns were read, all are; else
-/// those that are still there.
-fn changed(read: &Read, schema: &TableSchema) -> Read {
-    let computed = |name: &String| schema.column(name).is_some_and(|column| column.generated);
-    let all = read
-        .stream
-        .schema
-        .columns
-        .iter()
-        .all(|column| column.generated || read.columns.contains(&column.name));
-    let columns = match all {
-        true => {
-            schema.columns.iter().map(|column| column.name.clone()).filter(|name| !computed(name)).collect()
-        }
-        false => read.columns.iter().filter(|name| schema.index(name).is_some()).cloned().collect(),
-    };
-    let stream = Stream { schema: schema.clone(), ..read.stream.as_ref().clone() };
-    Read { stream: Arc::new(stream), columns, ..read.clone() }
-}
-
 fn is_binary(logical: LogicalType) -> bool {
     !reads_as_text(logical)
 }
@@ -432,6 +434,11 @@ impl LogReader for PostgresLogReader {
         if let Ok(place) = Lsn::of(position) {
             self.intake.cut_at(place);
         }
+    }
+
+    fn pass_over(&mut self, stream: usize, upto: &Position) -> Result<()> {
+        self.intake.pass_over(stream, Lsn::of(upto)?);
+        Ok(())
     }
 
     async fn confirm(&mut self, upto: &Position) -> Result<()> {

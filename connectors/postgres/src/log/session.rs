@@ -98,15 +98,16 @@ impl Session {
     }
 
     /// Says what is durable here, and whether an answer is wanted.
-    pub(super) async fn report(&mut self, durable: Lsn, wants_reply: bool) -> Result<()> {
+    pub(super) async fn report(&mut self, received: Lsn, durable: Lsn, wants_reply: bool) -> Result<()> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let micros = i64::try_from(now.as_micros()).unwrap_or(i64::MAX).saturating_sub(EPOCH_MICROS);
         let out = &mut self.wire.out;
         out.put_u8(b'd');
         out.put_u32(4 + 1 + 3 * 8 + 8 + 1);
         out.put_u8(b'r');
-        // Written, flushed and applied: here that is one thing.
-        (0..3).for_each(|_| out.put_u64(durable.0));
+        // Written, flushed and applied. Zero moves nothing; then a server that is shut down waits only until
+        // everything has been received, and not for it to be durable.
+        [received.max(durable), durable, durable].iter().for_each(|place| out.put_u64(place.0));
         out.put_i64(micros);
         out.put_u8(u8::from(wants_reply));
         self.flush().await

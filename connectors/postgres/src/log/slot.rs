@@ -12,9 +12,10 @@ use crate::client::Client;
 /// The plugin whose messages are understood; every server has it.
 const PLUGIN: &str = "pgoutput";
 
-/// How long a slot may still be held by a session that has ended: the server notices within some
-/// milliseconds where the other side has closed its end.
-const FREE_WAIT: Duration = Duration::from_secs(2);
+/// How long a slot may still be held by a session that has ended. The server notices within some milliseconds
+/// that the other side has closed its end, but not while it decodes a large transaction, and later where it is
+/// busy: who starts a pipeline again that was killed should not have to do so twice.
+const FREE_WAIT: Duration = Duration::from_secs(10);
 const FREE_LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A slot as the server lists it.

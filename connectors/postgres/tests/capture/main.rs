@@ -1,6 +1,7 @@
 //! Following by triggers against a real server: every change, whatever order transactions end in.
 
 mod keep;
+mod origins;
 mod random;
 #[expect(dead_code, reason = "it is shared with the tests of the log, which need more of it")]
 #[path = "../log/rig.rs"]

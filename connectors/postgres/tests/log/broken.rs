@@ -47,7 +47,7 @@ async fn a_broken_connection_may_be_tried_again() {
         rig.sql(FILL);
         let (mut told, mut after) = (Told::default(), at.clone());
         for fault in ["cut", "cut after", "stall", "kill session"] {
-            let reader = log.open(&reads, &after).await.expect("the log can be opened");
+            let reader = log.open(&reads, &after, &[]).await.expect("the log can be opened");
             let mut following = Following { reader, reads: reads.clone(), at: after.clone() };
             match fault {
                 "cut after" => proxy.cut_after(Flow::Down, 3_000_000),
@@ -75,7 +75,7 @@ async fn a_broken_connection_may_be_tried_again() {
                 rig.sql("SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots WHERE database = current_database() AND active");
             }
         }
-        let reader = log.open(&reads, &after).await.expect("the log can be opened");
+        let reader = log.open(&reads, &after, &[]).await.expect("the log can be opened");
         let mut following = Following { reader, reads, at: after };
         to_the_end(&rig, &mut following, &mut told).await.expect("it can be read");
         assert_eq!(told.lines.len(), 100_000);
@@ -97,7 +97,7 @@ async fn a_silent_server_is_asked_and_then_given_up() {
             through.expect("the server can be read").log(rig.database.name()).await.expect("it has a log");
         let reads = rig.reads(&["t"]).await;
         let at = log.keep(&reads, None).await.expect("the place can be kept");
-        let mut reader = log.open(&reads, &at).await.expect("the log can be opened");
+        let mut reader = log.open(&reads, &at, &[]).await.expect("the log can be opened");
         // Nothing happens for longer than a silence may be, and that is no failure; being asked by turns
         // is none either.
         let quiet = Instant::now();
@@ -219,7 +219,7 @@ async fn a_log_that_was_thrown_away_is_told_so() {
         }
         assert_eq!(rig.sql("SELECT wal_status FROM pg_replication_slots"), "lost");
         for error in [
-            rig.log.open(&reads, &at).await.err().expect("it is gone"),
+            rig.log.open(&reads, &at, &[]).await.err().expect("it is gone"),
             rig.log.keep(&reads, Some(&at)).await.expect_err("it is gone"),
         ] {
             assert_eq!(error.code(), &codes::LOG_LOST, "{error}");

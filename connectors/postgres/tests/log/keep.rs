@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use syncline_connect::{Connector, Finding, Log, Read, Severity};
+use syncline_connect::{Connector, Finding, Log, Logged, Read, Severity};
 use syncline_testkit::servers::postgres::{Options, Postgres, shared};
 use syncline_types::{Code, codes};
 
@@ -92,7 +92,7 @@ async fn what_was_dropped_is_lost() {
         rig.sql(&format!("INSERT INTO t VALUES (1, 'lost'); SELECT pg_create_logical_replication_slot('{name}', 'pgoutput')"));
         for error in [
             rig.log.keep(&reads, Some(&at)).await.expect_err("it is another slot"),
-            rig.log.open(&reads, &at).await.err().expect("it is another slot"),
+            rig.log.open(&reads, &at, &[]).await.err().expect("it is another slot"),
         ] {
             assert_eq!(error.code(), &codes::LOG_LOST, "{error}");
         }
@@ -114,7 +114,7 @@ async fn slots_of_others_are_refused() {
         let following = rig.open(reads.clone(), at.clone()).await;
         for error in [
             rig.log.keep(&reads, Some(&at)).await.expect_err("it is in use"),
-            rig.log.open(&reads, &at).await.err().expect("it is in use"),
+            rig.log.open(&reads, &at, &[]).await.err().expect("it is in use"),
         ] {
             assert_eq!(error.code(), &codes::LOCKED, "{error}");
             assert!(error.to_string().contains("(syncline) reads from it"), "{error}");
@@ -271,9 +271,16 @@ async fn a_role_without_rights_is_told_which_it_needs() {
         let log = open().await;
         let at = log.keep(&reads, None).await.expect("the place can be kept");
         rig.sql("INSERT INTO t VALUES (1, 'x')");
-        let mut reader = log.open(&reads, &at).await.expect("the log can be opened");
-        let logged = tokio::time::timeout(Duration::from_secs(10), reader.next()).await;
-        assert!(matches!(logged, Ok(Ok(syncline_connect::Logged::Changes(_)))), "{logged:?}");
+        let mut reader = log.open(&reads, &at, &[]).await.expect("the log can be opened");
+        // The server may say first that nothing has happened.
+        loop {
+            let logged = tokio::time::timeout(Duration::from_secs(10), reader.next()).await;
+            match logged.expect("something comes").expect("the log can be read") {
+                Logged::Idle(_) => {}
+                Logged::Changes(batch) => break assert_eq!(batch.changes[0].rows.num_rows(), 1),
+                Logged::Schema(change) => panic!("{change:?}"),
+            }
+        }
         drop(reader);
         rig.sql(&format!("REASSIGN OWNED BY {role} TO postgres; DROP OWNED BY {role}; DROP ROLE {role}"));
     })
@@ -318,6 +325,17 @@ async fn a_server_that_has_no_room_or_no_log_is_told_so() {
             assert!(findings.iter().any(warned), "{expected}: {findings:?}");
         }
         rig.log.keep(&reads, None).await.expect("there is room again");
+        // Without a key a copy takes one more.
+        rig.sql("CREATE TABLE bag (a int); ALTER TABLE bag REPLICA IDENTITY FULL");
+        let bag = rig.reads(&["bag"]).await;
+        let findings = rig.log.inspect(&bag).await.expect("it can be looked at");
+        assert!(
+            findings.iter().any(|finding| finding.message.contains("one replication slot more")),
+            "{findings:?}"
+        );
+        let error = rig.log.snapshot(&bag, 1).await.err().expect("there is no slot");
+        assert_eq!(error.code(), &codes::SERVER_BUSY, "{error}");
+        assert!(error.to_string().contains("max_replication_slots"), "{error}");
     })
     .await;
 }

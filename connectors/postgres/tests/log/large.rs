@@ -22,7 +22,7 @@ async fn a_large_transaction_comes_in_parts() {
         let log = narrow.log(rig.database.name()).await.expect("it has a log");
         let reads = rig.reads(&["t"]).await;
         let at = log.keep(&reads, None).await.expect("the place can be kept");
-        let reader = log.open(&reads, &at).await.expect("the log can be opened");
+        let reader = log.open(&reads, &at, &[]).await.expect("the log can be opened");
         let mut following = Following { reader, reads, at };
         rig.sql(&format!(
             "INSERT INTO t VALUES (-1, 'before');
@@ -76,7 +76,7 @@ async fn a_row_larger_than_the_memory_passes_alone() {
         let log = narrow.log(rig.database.name()).await.expect("it has a log");
         let reads = rig.reads(&["t"]).await;
         let at = log.keep(&reads, None).await.expect("the place can be kept");
-        let reader = log.open(&reads, &at).await.expect("the log can be opened");
+        let reader = log.open(&reads, &at, &[]).await.expect("the log can be opened");
         let mut following = Following { reader, reads, at };
         rig.sql("INSERT INTO t SELECT n, repeat('x', CASE n % 3 WHEN 0 THEN 20000000 WHEN 1 THEN 300000 ELSE 5 END) FROM generate_series(1, 9) n");
         let told = following.all(&rig).await;

@@ -36,7 +36,7 @@ async fn first(
     server: &Postgres,
     database: &str,
 ) -> syncline_types::Result<()> {
-    let mut reader = log.open(reads, at).await?;
+    let mut reader = log.open(reads, at, &[]).await?;
     server.psql(database, "INSERT INTO t DEFAULT VALUES");
     loop {
         let logged = tokio::time::timeout(Duration::from_secs(20), reader.next()).await;
@@ -108,7 +108,7 @@ async fn it_is_encrypted_and_verified() {
         let log = source.log("p").await.expect("it has a log");
         let reads = vec![read(source.as_ref(), "t").await];
         let at = log.keep(&reads, None).await.expect("the place can be kept");
-        let reader = log.open(&reads, &at).await.expect("it is encrypted");
+        let reader = log.open(&reads, &at, &[]).await.expect("it is encrypted");
         assert_eq!(server.psql(&database, encrypted), "1");
         server.psql(&database, "INSERT INTO t SELECT generate_series(1000, 50999)");
         let mut rows = 0;

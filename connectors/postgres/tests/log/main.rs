@@ -5,6 +5,7 @@ mod changes;
 mod keep;
 mod large;
 mod login;
+mod place;
 mod random;
 mod resume;
 mod rig;

@@ -59,7 +59,7 @@ async fn what_was_confirmed_is_gone() {
         let confirmed = following.at.clone();
         drop(following);
         rig.sql("INSERT INTO t VALUES (2)");
-        let error = rig.log.open(&reads, &began).await.err().expect("it is gone");
+        let error = rig.log.open(&reads, &began, &[]).await.err().expect("it is gone");
         assert_eq!(error.code(), &codes::LOG_LOST, "{error}");
         let error = rig.log.keep(&reads, Some(&began)).await.expect_err("it is gone");
         assert_eq!(error.code(), &codes::LOG_LOST, "{error}");

@@ -76,7 +76,7 @@ impl Rig {
     }
 
     pub(crate) async fn open(&self, reads: Vec<Arc<Read>>, at: Position) -> Following {
-        let reader = self.log.open(&reads, &at).await.expect("the log can be opened");
+        let reader = self.log.open(&reads, &at, &[]).await.expect("the log can be opened");
         Following { reader, reads, at }
     }
 

@@ -139,3 +139,27 @@ async fn a_table_made_anew_under_the_same_name_is_another_one() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_stream_that_is_read_from_further_on_is_told_nothing_of_what_was_before() {
+    with_server(async {
+        let rig =
+            Rig::new("CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY, v text)")
+                .await;
+        let mut following = rig.follow(&["a", "b"]).await;
+        let begun = following.at.clone();
+        rig.sql("INSERT INTO a VALUES (1); INSERT INTO b VALUES (1, 'x'); ALTER TABLE b ADD COLUMN n int");
+        rig.sql("INSERT INTO b VALUES (2, 'x', 2); BEGIN; INSERT INTO a VALUES (2); TRUNCATE b; COMMIT");
+        following.all(&rig).await;
+        let (place, reads) = (following.at.clone(), following.reads.clone());
+        drop(following);
+        rig.sql("INSERT INTO a VALUES (3); INSERT INTO b VALUES (3, 'x', 3); ALTER TABLE b DROP COLUMN v");
+        rig.sql("INSERT INTO b VALUES (4, 4)");
+        let mut again = rig.open(reads, begun).await;
+        again.reader.pass_over(1, &place).expect("it can be passed over");
+        let told = again.all(&rig).await;
+        let expected = ["a + 1", "a + 2", "a + 3", "b + 3|x|3", "b is (id integer, n integer)", "b + 4|4"];
+        assert_eq!(told.lines, expected);
+    })
+    .await;
+}

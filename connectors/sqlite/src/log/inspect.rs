@@ -41,6 +41,10 @@ pub(super) fn inspect(database: &Database, names: &Names, reads: &[Arc<Read>]) -
     for read in reads {
         if let Some(error) = refusal(&connection, database, read)? {
             findings.push(Finding::blocker(error).of(&read.stream.name));
+        } else if read.schema().key.is_empty() {
+            let note = "without a key its rows are recorded whole: while it is followed SQLite drops none of its columns, and one that \
+                        is added stops the pipeline";
+            findings.push(Finding::note(note).of(&read.stream.name));
         }
     }
     Ok(findings)
@@ -68,10 +72,18 @@ fn refusal(connection: &Connection, database: &Database, read: &Read) -> Result<
         return Ok(Some(error(&codes::UNSUPPORTED, reason).hint(hint)));
     }
     let schema = read.schema();
+    let uniques = match uniques(connection, &table) {
+        Ok(uniques) => uniques,
+        Err(error) => return Ok(Some(error)),
+    };
+    if schema.key.is_empty() && uniques.is_empty() && table.rowid().is_some() {
+        return Ok(None);
+    }
     if schema.key.is_empty() || schema.key.iter().any(|column| schema.column(column).is_none()) {
-        let reason = "a change tells its row by the primary key, and it has none that is read and never NULL";
+        let reason = "a change tells its row by the primary key, and it has none that is read and never NULL; without any key \
+                      it could be followed if it had no unique index either, by which rows are pushed out untold";
         let hint = "Give the table a PRIMARY KEY with NOT NULL columns, and read all of them";
         return Ok(Some(error(&codes::KEY_MISSING, reason).hint(hint)));
     }
-    Ok(uniques(connection, &table).err())
+    Ok(None)
 }

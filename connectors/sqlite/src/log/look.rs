@@ -7,14 +7,14 @@ use rusqlite::{
     Connection, Statement, params_from_iter,
     types::{ToSqlOutput, ValueRef},
 };
-use syncline_connect::{How, LogBatch, Logged, Read, Reservation, SchemaChange};
+use syncline_connect::{How, LogBatch, Logged, Origin, Read, Reservation, SchemaChange, Went};
 use syncline_types::{Error, Position, Result, codes};
 
 use super::{
     place::{self, Names, Place, lost},
     rows::Gathered,
     stream::{Seen, Told, changed_read, see},
-    trigger::{self, Since, key_column},
+    trigger::{self, Since, Whose, key_column},
 };
 use crate::{
     client::{Database, journal_mode, roll_back, transact},
@@ -27,7 +27,7 @@ const BATCH_RECORDS: usize = 8_192;
 const BATCH_BYTES: u64 = 2 << 20;
 
 /// Columns of a record before those of the key.
-const RECORD_COLUMNS: usize = 4;
+const RECORD_COLUMNS: usize = 5;
 
 /// Where what was found goes to.
 pub(super) trait Outlet {
@@ -60,6 +60,10 @@ pub(super) struct Look {
     /// Of the streams, by their tables' names.
     by_table: BTreeMap<String, usize>,
     at: Place,
+    /// Changes that have come through one of these databases are passed over.
+    not_from: Vec<String>,
+    /// Of each stream, records up to this one are passed over.
+    copied: Vec<u64>,
     /// Changes whenever somebody else commits.
     version: Option<i64>,
     /// Changes with every definition.
@@ -68,7 +72,13 @@ pub(super) struct Look {
 }
 
 impl Look {
-    pub(super) fn new(database: &Database, names: &Names, reads: &[Arc<Read>], at: Place) -> Result<Self> {
+    pub(super) fn new(
+        database: &Database,
+        names: &Names,
+        reads: &[Arc<Read>],
+        at: Place,
+        not_from: Vec<String>,
+    ) -> Result<Self> {
         let connection = database.look()?;
         place::check(&connection, names, &at)?;
         let has_wal = journal_mode(&connection, database)? == "wal";
@@ -80,10 +90,17 @@ impl Look {
             tables: vec![],
             by_table: BTreeMap::new(),
             at,
+            not_from,
+            copied: vec![0; reads.len()],
             version: None,
             schema_version: None,
             has_wal,
         })
+    }
+
+    /// Leaves out what comes before a stream's place.
+    pub(super) fn pass_over(&mut self, stream: usize, upto: &Place) {
+        self.copied[stream] = u64::try_from(upto.number).unwrap_or(0);
     }
 
     fn ask(&self, pragma: &str) -> Result<i64> {
@@ -125,6 +142,9 @@ impl Look {
             names: &self.names,
             tables: &self.tables,
             by_table: &self.by_table,
+            not_from: &self.not_from,
+            copied: &self.copied,
+            origin: Origin::default(),
             building: None,
         };
         let last = batches.gather(self.at.number, head.number, out)?;
@@ -154,7 +174,7 @@ impl Look {
             let writer = self.database.follow()?;
             let since = Since::Place(self.at.number);
             transact(&writer, &self.database, || {
-                trigger::cover(&writer, &self.database, &self.names, &self.streams, since)
+                trigger::cover(&writer, &self.database, &self.names, &self.streams, since, Whose::Theirs)
             })?;
             // The next look finds that they fit.
             return Ok(());
@@ -168,7 +188,16 @@ impl Look {
     /// That every row is recorded; false where a unique index has come or gone.
     fn check_triggers(&self) -> Result<bool> {
         for read in &self.streams {
-            if !trigger::tell(&self.connection, &self.database, &self.names, read)? {
+            let tells = trigger::tell(&self.connection, &self.database, &self.names, read)?;
+            if !tells && read.schema().key.is_empty() {
+                let reason = format!(
+                    "the triggers of `{}` are gone, or record rows by the columns that it had: without a key they record \
+                     whole rows, and what has come since was not recorded whole",
+                    read.stream.name
+                );
+                return Err(lost(&self.names, reason).hint("Copy it again: `syncline recopy`, or --restart"));
+            }
+            if !tells {
                 return Err(lost(
                     &self.names,
                     format!(
@@ -179,7 +208,7 @@ impl Look {
                 ));
             }
         }
-        trigger::are_covered(&self.connection, &self.database, &self.names, &self.streams)
+        trigger::are_covered(&self.connection, &self.database, &self.names, &self.streams, Whose::Theirs)
     }
 
     /// Looks at all tables, and returns what is new of them.
@@ -219,36 +248,62 @@ struct Batches<'a> {
     names: &'a Names,
     tables: &'a [Told],
     by_table: &'a BTreeMap<String, usize>,
+    not_from: &'a [String],
+    copied: &'a [u64],
+    /// What the record at hand has come through.
+    origin: Origin,
     building: Option<Building>,
 }
 
 impl Batches<'_> {
     /// All records in `(after, upto]`. The last batch is not given out yet.
     fn gather(mut self, after: i64, upto: i64, out: &mut dyn Outlet) -> Result<Option<Building>, Halt> {
-        let keys = self.tables.iter().map(Told::key_len).max().unwrap_or_default();
+        let keys = self.tables.iter().map(Told::recorded_len).max().unwrap_or_default();
         let columns: Vec<String> = (0..keys).map(|place| format!(", {}", key_column(place))).collect();
         let sql = format!(
-            "SELECT number, millis, stream, op{} FROM main.{} WHERE number > ?1 AND number <= ?2 ORDER BY number",
+            "SELECT number, millis, stream, op, origin{} FROM main.{} WHERE number > ?1 AND number <= ?2 ORDER BY number",
             columns.concat(),
             self.names.table()
         );
         let object = format!("`{}`", self.names.changes);
         let mut records = self.connection.prepare(&sql).explain("read", &object)?;
-        let mut lookups: Vec<Statement<'_>> =
+        let mut lookups: Vec<Option<Statement<'_>>> =
             self.tables.iter().map(|told| told.prepare(self.connection)).collect::<Result<_>>()?;
         let mut records = records.query((after, upto)).explain("read", &object)?;
-        let mut scratch = String::new();
+        let (mut scratch, mut said) = (String::new(), None);
         while let Some(record) = records.next().explain("read", &object)? {
             let record = Record::of(record).explain("read", &object)?;
+            if record.said != said.as_deref() {
+                said = record.said.map(str::to_owned);
+                self.origin = record.said.and_then(Origin::read).unwrap_or_default();
+            }
+            if self.origin.is_from(self.not_from) {
+                continue;
+            }
             let Some(stream) = record.stream.and_then(|name| self.by_table.get(name).copied()) else {
                 continue;
             };
             let (Some(told), Some(lookup)) = (self.tables.get(stream), lookups.get_mut(stream)) else {
                 continue;
             };
-            self.take(stream, told, lookup, &record, &mut scratch, out)?;
+            if record.number <= self.copied[stream] {
+                continue;
+            }
+            self.keep_apart(out)?;
+            match lookup {
+                Some(lookup) => self.take(stream, told, lookup, &record, &mut scratch, out)?,
+                None => self.take_whole(stream, told, &record, &mut scratch, out)?,
+            }
         }
         Ok(self.building)
+    }
+
+    /// Gives out what has not come the way of the record at hand.
+    fn keep_apart(&mut self, out: &mut dyn Outlet) -> Result<(), Halt> {
+        match self.building.take_if(|building| building.origin != self.origin) {
+            Some(full) => out.give(Logged::Changes(full.finish(self.tables, None)?)),
+            None => Ok(()),
+        }
     }
 
     /// Looks up the row of a record.
@@ -286,7 +341,39 @@ impl Batches<'_> {
         }
         if !found {
             let bytes = key.iter().copied().map(value_bytes).sum();
-            self.room(bytes, record, out)?.of(stream, told).remove(told, key, record.number, scratch);
+            let went = Went { sequence: record.number, moved: false };
+            self.room(bytes, record, out)?.of(stream, told).remove(told, key, went, scratch);
+        }
+        Ok(())
+    }
+
+    /// Takes the row that a record has.
+    fn take_whole(
+        &mut self,
+        stream: usize,
+        told: &Told,
+        record: &Record<'_>,
+        scratch: &mut String,
+        out: &mut dyn Outlet,
+    ) -> Result<(), Halt> {
+        if record.op == "x" {
+            let error =
+                Error::new(&codes::LOG_INCOMPLETE, "follow table", format!("`{}`", told.read.stream.name));
+            return Err(Halt::Failed(
+                error
+                    .because("a row was put where another one was, by its number (rowid), and no trigger tells which")
+                    .hint("Copy it again: `syncline recopy`, or --restart"),
+            ));
+        }
+        let values: Vec<ValueRef<'_>> =
+            told.places.iter().filter_map(|place| record.key.get(*place).copied()).collect();
+        let bytes = values.iter().copied().map(value_bytes).sum();
+        let gathered = self.room(bytes, record, out)?.of(stream, told);
+        let sequence = record.number;
+        match record.op {
+            "i" => gathered.write(told, &values, sequence, How::Insert, scratch),
+            "n" => gathered.write(told, &values, sequence, How::Move, scratch),
+            op => gathered.remove(told, &values, Went { sequence, moved: op == "o" }, scratch),
         }
         Ok(())
     }
@@ -299,7 +386,10 @@ impl Batches<'_> {
         }
         let building = match &mut self.building {
             Some(building) => building,
-            place => place.insert(Building::new(out.begin(bytes.max(BATCH_BYTES))?, bytes.max(BATCH_BYTES))),
+            place => {
+                let reserved = bytes.max(BATCH_BYTES);
+                place.insert(Building::new(self.origin.clone(), out.begin(reserved)?, reserved))
+            }
         };
         building.count += 1;
         building.bytes += bytes;
@@ -314,6 +404,8 @@ struct Record<'r> {
     millis: Option<i64>,
     stream: Option<&'r str>,
     op: &'r str,
+    /// What it has come through.
+    said: Option<&'r str>,
     key: Vec<ValueRef<'r>>,
 }
 
@@ -325,6 +417,7 @@ impl<'r> Record<'r> {
             millis: row.get(1)?,
             stream: row.get_ref(2)?.as_str_or_null()?,
             op: row.get_ref(3)?.as_str()?,
+            said: row.get_ref(4)?.as_str_or_null()?,
             key: (RECORD_COLUMNS..columns)
                 .map(|place| row.get_ref(place))
                 .collect::<rusqlite::Result<_>>()?,
@@ -334,6 +427,7 @@ impl<'r> Record<'r> {
 
 /// A batch under construction.
 struct Building {
+    origin: Origin,
     memory: Reservation,
     reserved: u64,
     gathered: BTreeMap<usize, Gathered>,
@@ -343,8 +437,8 @@ struct Building {
 }
 
 impl Building {
-    fn new(memory: Reservation, reserved: u64) -> Self {
-        Building { memory, reserved, gathered: BTreeMap::new(), count: 0, bytes: 0, millis: None }
+    fn new(origin: Origin, memory: Reservation, reserved: u64) -> Self {
+        Building { origin, memory, reserved, gathered: BTreeMap::new(), count: 0, bytes: 0, millis: None }
     }
 
     fn has_room(&self, bytes: u64) -> bool {
@@ -365,6 +459,7 @@ impl Building {
         self.memory.shrink_to(self.bytes);
         Ok(LogBatch {
             changes,
+            origin: self.origin,
             transactions: u64::from(position.is_some()),
             position,
             committed_micros: self.millis.map(|millis| millis.saturating_mul(1_000)),

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension};
 use syncline_sql::{bookkeeping::PREFIX, quote_double};
 use syncline_types::{Error, Position, Result, codes, fingerprint::hash_text};
 
-use crate::error::Explain;
+use crate::{error::Explain, origin};
 
 /// Whose the tables of changes are: one row a pipeline.
 const FOLLOW: &str = "_syncline_follow";
@@ -101,9 +101,10 @@ pub(super) fn create(connection: &Connection, names: &Names) -> Result<Place> {
     let changes = names.table();
     let sql = format!(
         "CREATE TABLE IF NOT EXISTS {FOLLOW} (pipeline TEXT PRIMARY KEY, changes TEXT NOT NULL, life TEXT NOT NULL);
-         CREATE TABLE {changes} (number INTEGER PRIMARY KEY AUTOINCREMENT, millis INTEGER, stream TEXT, op TEXT NOT NULL);
+         CREATE TABLE {changes} (number INTEGER PRIMARY KEY AUTOINCREMENT, millis INTEGER, stream TEXT, op TEXT NOT NULL, origin TEXT);
          INSERT INTO {changes} (op) VALUES ('begin');"
     );
+    origin::create(connection)?;
     let made = connection.execute_batch(&sql).and_then(|()| {
         connection.query_row(
             &format!(
@@ -187,5 +188,6 @@ pub(super) fn drop_place(connection: &Connection, names: &Names) -> Result<()> {
     }
     connection
         .execute_batch(&format!("DROP TABLE IF EXISTS main.{FOLLOW}"))
-        .explain("give up the changes of pipeline", names.quoted())
+        .explain("give up the changes of pipeline", names.quoted())?;
+    origin::remove(connection)
 }

@@ -39,6 +39,8 @@ const FORGET_WAIT: Duration = Duration::from_millis(100);
 /// Gives out what its thread has found.
 pub(super) struct SqliteLogReader {
     found: mpsc::Receiver<Result<Logged>>,
+    /// What is to look, until it does.
+    waiting: Option<(Look, Out)>,
     database: Database,
     names: Names,
     cx: Context,
@@ -50,19 +52,12 @@ pub(super) struct SqliteLogReader {
 }
 
 impl SqliteLogReader {
-    pub(super) fn start(mut look: Look, database: &Database, names: &Names, cx: &Context) -> Self {
+    pub(super) fn new(look: Look, database: &Database, names: &Names, cx: &Context) -> Self {
         let (sender, found) = mpsc::channel(BATCHES_AHEAD);
-        let mut out = Out { sender, permit: None, cx: cx.clone() };
-        cx.spawn_blocking(move || {
-            let ended = out.run(&mut look);
-            drop(look);
-            if let Err(Halt::Failed(error)) = ended {
-                // Nobody may be left to hear it.
-                let _ = out.wait(out.sender.send(Err(error)));
-            }
-        });
+        let out = Out { sender, permit: None, cx: cx.clone() };
         SqliteLogReader {
             found,
+            waiting: Some((look, out)),
             database: database.clone(),
             names: names.clone(),
             cx: cx.clone(),
@@ -70,6 +65,21 @@ impl SqliteLogReader {
             forgot_at: None,
             writer: None,
         }
+    }
+
+    /// Begins to look, once somebody wants to know.
+    fn start(&mut self) {
+        let Some((mut look, mut out)) = self.waiting.take() else { return };
+        self.cx.spawn_blocking(move || {
+            let ended = out.run(&mut look);
+            drop(look);
+            if let Err(Halt::Failed(error)) = ended {
+                // The room that a batch has taken is the error's now.
+                out.permit = None;
+                // Nobody may be left to hear it.
+                let _ = out.wait(out.sender.send(Err(error)));
+            }
+        });
     }
 
     /// Deletes what is confirmed, as far as nobody else writes.
@@ -119,6 +129,7 @@ fn delete(
 #[async_trait]
 impl LogReader for SqliteLogReader {
     async fn next(&mut self) -> Result<Logged> {
+        self.start();
         match self.found.recv().await {
             Some(logged) => logged,
             None if self.cx.stop().is_cancelled() => {
@@ -132,6 +143,22 @@ impl LogReader for SqliteLogReader {
             )
             .because("the thread doing it has ended")),
         }
+    }
+
+    fn pass_over(&mut self, stream: usize, upto: &Position) -> Result<()> {
+        let upto = Place::of(upto)?;
+        match &mut self.waiting {
+            Some((look, _)) => look.pass_over(stream, &upto),
+            None => {
+                return Err(Error::new(
+                    &codes::BROKEN_INVARIANT,
+                    "pass over changes of",
+                    self.names.quoted(),
+                )
+                .because("some were looked at already"));
+            }
+        }
+        Ok(())
     }
 
     async fn confirm(&mut self, upto: &Position) -> Result<()> {

@@ -59,11 +59,11 @@ impl Gathered {
         }
     }
 
-    /// A row that is there no more, by its key.
-    pub(super) fn remove(&mut self, told: &Told, key: &[ValueRef<'_>], number: u64, scratch: &mut String) {
+    /// A row that is there no more, by its key, or all its values.
+    pub(super) fn remove(&mut self, told: &Told, key: &[ValueRef<'_>], went: Went, scratch: &mut String) {
         // A row whose key cannot be read was never told: no target has it.
         if push(&told.key_decoders, key, &mut self.gone, self.went.len(), scratch).is_ok() {
-            self.went.push(Went { sequence: number, moved: false });
+            self.went.push(went);
         }
     }
 

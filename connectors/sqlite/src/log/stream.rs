@@ -22,8 +22,11 @@ pub(super) struct Told {
     pub(super) read: Arc<Read>,
     /// The table, as its records name it.
     pub(super) table: String,
-    /// Selects a row by its key: the columns that are read, the key, the row's number.
-    pub(super) sql: String,
+    /// Selects a row by its key: the columns that are read, the key, the row's number. `None` where records have
+    /// all of it.
+    sql: Option<String>,
+    /// Of a record's values, those of the columns that are read, where it has whole rows; else those of the key.
+    pub(super) places: Vec<usize>,
     pub(super) decoders: Vec<Decoder>,
     pub(super) logicals: Vec<LogicalType>,
     pub(super) rows: Arc<Schema>,
@@ -52,18 +55,27 @@ impl Told {
         let wanted: Vec<String> = read.columns.iter().chain(&rows.key).cloned().collect();
         let mut selected = Sqlite.list(&wanted);
         selected.extend(rowid.iter().map(|rowid| format!(", {rowid}")));
-        let sql =
-            format!("SELECT {selected} FROM {} WHERE {}", qualified(&table.name), by_key(table, &rows.key));
+        let by_key = || {
+            format!("SELECT {selected} FROM {} WHERE {}", qualified(&table.name), by_key(table, &rows.key))
+        };
+        let sql = (!rows.key.is_empty()).then(by_key);
+        let place = |name: &String| table.columns.iter().position(|here| here.column.name == *name);
+        let places: Option<Vec<usize>> = match sql {
+            Some(_) => Some((0..rows.key.len()).collect()),
+            None => read.columns.iter().map(place).collect(),
+        };
+        let has_rowid = sql.is_some() && rowid.is_some();
         Ok(Told {
             table: table.name.clone(),
             sql,
+            places: places.ok_or_else(|| changed(read, &read.columns.join(", ")))?,
             decoders: decoders(&rows)?,
             logicals: logicals(&rows),
             rows: rows.arrow(),
             key_decoders: decoders(&gone)?,
             key_logicals: logicals(&gone),
             gone: gone.arrow(),
-            has_rowid: rowid.is_some(),
+            has_rowid,
             read: Arc::clone(read),
         })
     }
@@ -72,8 +84,15 @@ impl Told {
         self.key_logicals.len()
     }
 
-    pub(super) fn prepare<'c>(&self, connection: &'c Connection) -> Result<Statement<'c>> {
-        connection.prepare(&self.sql).explain("read table", format!("`{}`", self.read.stream.name))
+    /// How many values of a record are its own.
+    pub(super) fn recorded_len(&self) -> usize {
+        self.places.iter().map(|place| place + 1).max().unwrap_or_default()
+    }
+
+    /// What finds its rows; `None` where records have whole rows.
+    pub(super) fn prepare<'c>(&self, connection: &'c Connection) -> Result<Option<Statement<'c>>> {
+        let object = format!("`{}`", self.read.stream.name);
+        self.sql.as_ref().map(|sql| connection.prepare(sql)).transpose().explain("read table", object)
     }
 }
 

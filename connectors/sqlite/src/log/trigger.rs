@@ -1,6 +1,7 @@
 //! The triggers: what they record, and whether they are there.
 //!
-//! They name columns of the key and of unique indexes only, which SQLite lets nobody drop as they are.
+//! They name columns of the key and of unique indexes only, which SQLite lets nobody drop as they are. Where
+//! there is no key they record whole rows, before and after.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,6 +20,7 @@ use super::{
 use crate::{
     client::Database,
     error::Explain,
+    origin::SAID,
     schema::{Look, Table, find_table},
 };
 
@@ -26,7 +28,7 @@ use crate::{
 const NOW: &str = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)";
 
 /// The first columns of a record. Those of the key follow.
-const RECORD: &str = "millis, stream, op";
+const RECORD: &str = "millis, stream, op, origin";
 
 /// Since when a table's changes have to be told whole.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +37,15 @@ pub(super) enum Since {
     Never,
     /// Since this record.
     Place(i64),
+}
+
+/// Which triggers of a pipeline are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// All there are.
+    All,
+    /// Those of the tables at hand: others may be copied meanwhile, and their changes recorded.
+    Theirs,
 }
 
 /// A trigger as it should be.
@@ -66,7 +77,7 @@ fn wanted(names: &Names, table: &Table, key: &[String], uniques: &[Unique]) -> W
     let into = format!("INSERT INTO {} ({RECORD}, {})", names.table(), columns.join(", "));
     let row = |of: &str| key.iter().map(|name| format!("{of}{}", quote_double(name))).collect::<Vec<_>>();
     let record =
-        |op: &str, of: &str| format!("{into} SELECT {NOW}, {stream}, '{op}', {}", row(of).join(", "));
+        |op: &str, of: &str| format!("{into} SELECT {NOW}, {stream}, '{op}', {SAID}, {}", row(of).join(", "));
     // Equal for a collation, or as numbers, is not the same.
     let moved = row("OLD.")
         .into_iter()
@@ -96,14 +107,66 @@ fn wanted(names: &Names, table: &Table, key: &[String], uniques: &[Unique]) -> W
     Wanted { rows, pushed_out }
 }
 
-fn there(connection: &Connection, names: &Names) -> Result<There> {
+/// For a table without a key, or unique indexes by which others would be pushed out: what was there, `o`, and is
+/// there in its place, `n`, are told together. A row can still be pushed out by its number, and that is told as `x`.
+fn wanted_whole(names: &Names, table: &Table, rowid: &str) -> Wanted {
+    let own = quote_double(&table.name);
+    let (stream, rowid) = (quote_text(&table.name), quote_double(rowid));
+    let fields = || table.columns.iter().map(|column| quote_double(&column.column.name));
+    let columns: Vec<String> = (0..table.columns.len()).map(key_column).collect();
+    let columns = columns.join(", ");
+    let record = |op: &str, of: &str| {
+        let row: Vec<String> = fields().map(|name| format!("{of}{name}")).collect();
+        let row = row.join(", ");
+        format!(
+            "INSERT INTO {} ({RECORD}, {columns}) SELECT {NOW}, {stream}, '{op}', {SAID}, {row}",
+            names.table()
+        )
+    };
+    let differs = |name: String| {
+        format!("OLD.{name} IS NOT NEW.{name} COLLATE BINARY OR typeof(OLD.{name}) <> typeof(NEW.{name})")
+    };
+    let differs = fields().map(differs).collect::<Vec<_>>().join(" OR ");
+    let taken = |when: &str| {
+        format!(
+            "INSERT INTO {} ({RECORD}) SELECT {NOW}, {stream}, 'x', {SAID}
+             WHERE {when} AND EXISTS (SELECT 1 FROM {own} WHERE {rowid} = NEW.{rowid})",
+            names.table()
+        )
+    };
+    let make = |what: &str, when: &str, body: String| {
+        let name = format!("{}{what}.{}", names.triggers, table.name);
+        let sql = format!("CREATE TRIGGER {} {when} ON {own} BEGIN {body}; END", quote_double(&name));
+        Trigger { name, sql }
+    };
+    let update = format!("{} WHERE {differs}; {} WHERE {differs}", record("o", "OLD."), record("n", "NEW."));
+    let rows = vec![
+        make("insert", "AFTER INSERT", record("i", "NEW.")),
+        make("update", "AFTER UPDATE", update),
+        make("delete", "AFTER DELETE", record("d", "OLD.")),
+        // A row that is given no number has -1 here.
+        make("number", "BEFORE INSERT", taken(&format!("NEW.{rowid} <> -1"))),
+        make("renumber", "BEFORE UPDATE", taken(&format!("NEW.{rowid} IS NOT OLD.{rowid}"))),
+    ];
+    Wanted { rows, pushed_out: vec![] }
+}
+
+fn there(connection: &Connection, names: &Names, reads: &[Arc<Read>], whose: Whose) -> Result<There> {
     let read = || {
         let mut statement = connection.prepare(
-            "SELECT name, sql FROM main.sqlite_schema
+            "SELECT name, sql, tbl_name FROM main.sqlite_schema
              WHERE type = 'trigger' AND substr(name, 1, length(?1)) = ?1",
         )?;
-        let rows = statement.query_map([&names.triggers], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        rows.collect::<rusqlite::Result<There>>()
+        let mut rows = statement.query([&names.triggers])?;
+        let mut there = There::new();
+        while let Some(row) = rows.next()? {
+            let table: String = row.get(2)?;
+            let is_theirs = |read: &Arc<Read>| read.stream.name.table.to_lowercase() == table.to_lowercase();
+            if whose == Whose::All || reads.iter().any(is_theirs) {
+                there.insert(row.get(0)?, row.get(1)?);
+            }
+        }
+        Ok(there)
     };
     read().explain("look at the triggers of pipeline", names.quoted())
 }
@@ -121,6 +184,13 @@ fn of_read(
     let Some(table) = find_table(connection, database, &read.stream.name.table, Look::Declared)? else {
         return Ok(None);
     };
+    if read.schema().key.is_empty() {
+        let wanted = match (uniques(connection, &table)?.is_empty(), table.rowid()) {
+            (true, Some(rowid)) => wanted_whole(names, &table, rowid),
+            _ => return Ok(None),
+        };
+        return Ok(Some((table, wanted)));
+    }
     // Its columns may have other names by now, in the triggers too.
     let Some(key) = table.keys.iter().find(|key| key.primary) else { return Ok(None) };
     let wanted = wanted(names, &table, &key.columns, &uniques(connection, &table)?);
@@ -129,7 +199,7 @@ fn of_read(
 
 /// Whether a table's rows are recorded: by triggers that are as they were made.
 pub(super) fn tell(connection: &Connection, database: &Database, names: &Names, read: &Read) -> Result<bool> {
-    let there = there(connection, names)?;
+    let there = there(connection, names, &[], Whose::All)?;
     let Some((_, wanted)) = of_read(connection, database, names, read)? else { return Ok(false) };
     Ok(wanted.rows.iter().all(|trigger| has(&there, trigger)))
 }
@@ -140,8 +210,9 @@ pub(super) fn are_covered(
     database: &Database,
     names: &Names,
     reads: &[Arc<Read>],
+    whose: Whose,
 ) -> Result<bool> {
-    let there = there(connection, names)?;
+    let there = there(connection, names, reads, whose)?;
     let mut count = 0;
     for read in reads {
         let Some((_, wanted)) = of_read(connection, database, names, read)? else { return Ok(false) };
@@ -165,8 +236,9 @@ pub(super) fn cover(
     names: &Names,
     reads: &[Arc<Read>],
     since: Since,
+    whose: Whose,
 ) -> Result<()> {
-    let there = there(connection, names)?;
+    let there = there(connection, names, reads, whose)?;
     let mut keep = BTreeSet::new();
     for read in reads {
         let name = &read.stream.name;
@@ -186,7 +258,11 @@ pub(super) fn cover(
                 ),
             ));
         }
-        widen(connection, names, read.schema().key.len())?;
+        let recorded = match read.schema().key.len() {
+            0 => table.columns.len(),
+            key => key,
+        };
+        widen(connection, names, recorded)?;
         for trigger in wanted.rows.into_iter().chain(wanted.pushed_out) {
             if !has(&there, &trigger) {
                 drop_one(connection, &trigger.name)?;
@@ -200,7 +276,7 @@ pub(super) fn cover(
     for name in there.keys().filter(|name| !keep.contains(*name)) {
         drop_one(connection, name)?;
     }
-    if !are_covered(connection, database, names, reads)? {
+    if !are_covered(connection, database, names, reads, whose)? {
         return Err(Error::new(&codes::BROKEN_INVARIANT, "make the triggers of pipeline", names.quoted())
             .because("SQLite does not keep them as they were written"));
     }
@@ -209,7 +285,7 @@ pub(super) fn cover(
 
 /// Drops all triggers of a pipeline.
 pub(super) fn drop_all(connection: &Connection, names: &Names) -> Result<()> {
-    there(connection, names)?.keys().try_for_each(|name| drop_one(connection, name))
+    there(connection, names, &[], Whose::All)?.keys().try_for_each(|name| drop_one(connection, name))
 }
 
 fn drop_one(connection: &Connection, name: &str) -> Result<()> {

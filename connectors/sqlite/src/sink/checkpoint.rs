@@ -12,7 +12,7 @@ use syncline_sql::bookkeeping::{
 };
 use syncline_types::{Error, Result, SplitId, codes};
 
-use crate::{dialect::text_constant, error::Explain, schema::Table};
+use crate::{dialect::text_constant, error::Explain, origin, schema::Table};
 
 const CREATE_CHECKPOINT: &str = "CREATE TABLE IF NOT EXISTS main._syncline_checkpoint (
     pipeline TEXT NOT NULL, run TEXT NOT NULL, stream INTEGER NOT NULL, split INTEGER NOT NULL,
@@ -40,7 +40,7 @@ pub(crate) fn create(connection: &Connection) -> Result<()> {
     for sql in [CREATE_CHECKPOINT, CREATE_MADE] {
         connection.execute_batch(sql).explain("create", "Syncline's own tables")?;
     }
-    Ok(())
+    origin::identify(connection)
 }
 
 /// Whether there is a table of ours.

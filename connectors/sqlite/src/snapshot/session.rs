@@ -36,9 +36,27 @@ pub(crate) struct SqliteSession {
 
 /// Takes the snapshot.
 pub(crate) async fn begin(database: &Database, cx: &Context, parallel: usize) -> Result<SqliteSession> {
+    begin_asking(database, cx, parallel, |_| Ok(())).await.map(|(session, ())| session)
+}
+
+/// Takes the snapshot, and asks something of it.
+pub(crate) async fn begin_asking<T: Send + 'static>(
+    database: &Database,
+    cx: &Context,
+    parallel: usize,
+    ask: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+) -> Result<(SqliteSession, T)> {
     let file = database.clone();
-    let opened =
-        cx.blocking("take a snapshot", move || open(&file, parallel.clamp(1, CONNECTIONS_MAX))).await?;
+    let take = move || {
+        let opened = open(&file, parallel.clamp(1, CONNECTIONS_MAX))?;
+        let one = opened.connections.first().ok_or_else(|| {
+            Error::new(&codes::BROKEN_INVARIANT, "take a snapshot of", file.place())
+                .because("it has no connection")
+        })?;
+        let told = ask(one)?;
+        Ok((opened, told))
+    };
+    let (opened, told) = cx.blocking("take a snapshot", take).await?;
     let Opened { guard, mut connections } = opened;
     let (how, planner) = match (&guard, connections.pop()) {
         (Some(_), Some(planner)) => {
@@ -55,7 +73,7 @@ pub(crate) async fn begin(database: &Database, cx: &Context, parallel: usize) ->
         Some(planner) => Pool::new(vec![planner], &guard, database.place()),
         None => Arc::clone(&readers),
     };
-    Ok(SqliteSession { database: database.clone(), cx: cx.clone(), readers, planner, how })
+    Ok((SqliteSession { database: database.clone(), cx: cx.clone(), readers, planner, how }, told))
 }
 
 struct Opened {

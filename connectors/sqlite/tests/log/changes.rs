@@ -153,7 +153,7 @@ async fn changes_that_are_confirmed_are_deleted_and_the_place_stays() {
     assert_eq!(rig.one(&format!("SELECT count(*) FROM \"{table}\"")), 2);
     // What comes before is gone, and whoever asks for it is told so.
     let reads = following.reads.clone();
-    let error = rig.log.open(&reads, &early).await.err().unwrap();
+    let error = rig.log.open(&reads, &early, &[]).await.err().unwrap();
     assert_eq!(error.code(), &codes::LOG_LOST, "{error}");
     drop(following);
     assert_eq!(rig.open(reads, later).await.all(&rig).await, ["t - 1"]);
@@ -170,7 +170,7 @@ async fn several_pipelines_follow_one_file() {
     assert_eq!(one.all(&rig).await, ["t + 1|a"]);
     rig.log.release().await.unwrap();
     rig.run("INSERT INTO t VALUES (2, 'b')");
-    let reader = second.open(&reads, &at).await.unwrap();
+    let reader = second.open(&reads, &at, &[]).await.unwrap();
     let mut other = Following::new(reader, reads, at);
     other.upto(second.as_ref(), &second.head().await.unwrap()).await.unwrap();
     assert_eq!(other.lines, ["t + 1|a", "t + 2|b"]);
@@ -180,4 +180,20 @@ async fn several_pipelines_follow_one_file() {
         0,
         "nothing is left"
     );
+}
+
+#[tokio::test]
+async fn a_stream_that_is_read_from_further_on_is_told_nothing_of_what_was_before() {
+    let rig =
+        Rig::new("CREATE TABLE a (id INTEGER PRIMARY KEY); CREATE TABLE b (id INTEGER PRIMARY KEY)").await;
+    let mut following = rig.follow(&["a", "b"]).await;
+    let (begun, reads) = (rig.log.head().await.unwrap(), rig.reads(&["a", "b"]).await);
+    rig.run("INSERT INTO a VALUES (1); INSERT INTO b VALUES (1)");
+    following.all(&rig).await;
+    let place = rig.log.head().await.unwrap();
+    drop(following);
+    rig.run("INSERT INTO a VALUES (2); INSERT INTO b VALUES (2)");
+    let mut again = rig.open(reads, begun).await;
+    again.reader.pass_over(1, &place).unwrap();
+    assert_eq!(again.all(&rig).await, ["a + 1", "a + 2", "b + 2"]);
 }

@@ -92,7 +92,7 @@ async fn what_was_dropped_or_made_anew_is_lost() {
             None => {
                 let error = rig.log.keep(&reads, Some(&at)).await.unwrap_err();
                 assert_eq!(error.code(), &codes::LOG_LOST, "{what}: {error}");
-                let error = rig.log.open(&reads, &at).await.err().unwrap();
+                let error = rig.log.open(&reads, &at, &[]).await.err().unwrap();
                 assert_eq!(error.code(), &codes::LOG_LOST, "{what}: {error}");
             }
         }
@@ -140,7 +140,7 @@ async fn places_are_compared_within_one_life() {
 #[tokio::test]
 async fn tables_that_cannot_be_followed_are_said_to_be_so() {
     let rig = Rig::new(
-        "CREATE TABLE keyless (a INT); CREATE TABLE nulls (k TEXT PRIMARY KEY); INSERT INTO nulls VALUES (NULL);
+        "CREATE TABLE keyless (a INT UNIQUE); CREATE TABLE nulls (k TEXT PRIMARY KEY); INSERT INTO nulls VALUES (NULL);
          CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT); CREATE VIEW v AS SELECT * FROM t;
          CREATE VIRTUAL TABLE f USING fts5(x)",
     )

@@ -5,8 +5,10 @@
 mod broken;
 mod changes;
 mod keep;
+mod origins;
 mod pushed_out;
 mod random;
 mod rig;
 mod schema;
 mod values;
+mod whole;

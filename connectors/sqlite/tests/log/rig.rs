@@ -82,7 +82,7 @@ impl Rig {
     }
 
     pub(crate) async fn open(&self, reads: Vec<Arc<Read>>, at: Position) -> Following {
-        let reader = self.log.open(&reads, &at).await.unwrap();
+        let reader = self.log.open(&reads, &at, &[]).await.unwrap();
         Following::new(reader, reads, at)
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use syncline_connect::{Applier, LOG_MARK, NetChanges, Sink, Target, WriteMode};
+use syncline_connect::{Applier, Emptied, LOG_MARK, NetChanges, Sink, Target, WriteMode};
 use syncline_types::{ErrorKind, LogicalType as L, Result, codes};
 
 use crate::rig::{Rig, Row, batch, row, rows, run_ref, schema, target};
@@ -28,7 +28,8 @@ fn followed() -> Arc<Target> {
 fn changes(deletes: &[&[&str]], new: &[&[&str]]) -> NetChanges {
     let part = |columns: usize, rows: &[Row]| batch(&schema(&COLUMNS[..columns], &[]), rows).rows;
     let whole: Vec<Row> = new.iter().map(|texts| row(&[*texts, &["0"]].concat())).collect();
-    NetChanges { emptied: false, deletes: part(2, &rows(deletes)), updates: vec![], rows: part(5, &whole) }
+    let (deletes, rows) = (part(2, &rows(deletes)), part(5, &whole));
+    NetChanges::new(deletes, rows)
 }
 
 /// New values of one column, with the key.
@@ -96,14 +97,14 @@ async fn what_a_constraint_refuses_names_the_row_and_leaves_nothing() {
 async fn triggers_that_keep_rows_as_they_are_stop_it() {
     for (event, changes) in [
         ("DELETE", changes(&[&["q", "9"], &["x", "2"]], &[])),
-        ("DELETE", NetChanges { emptied: true, ..changes(&[], &[]) }),
+        ("DELETE", NetChanges { emptied: Some(Emptied::Deleted), ..changes(&[], &[]) }),
         ("UPDATE", update(&[&["q", "9", "7"], &["x", "2", "7"]])),
         ("UPDATE", changes(&[], &[&["y", "1", "three", "7"], &["x", "2", "two", "7"]])),
     ] {
         let rig = Rig::with(&format!(
             "{TABLE}; CREATE TRIGGER keep BEFORE {event} ON t WHEN old.b = 2 BEGIN SELECT raise(IGNORE); END"
         ));
-        let row = (!changes.emptied).then_some(1);
+        let row = changes.emptied.is_none().then_some(1);
         let error = apply(&rig, changes).await.unwrap_err();
         assert_eq!((error.code(), error.row()), (&codes::VALUE_REFUSED, row), "{event}: {error}");
         assert_eq!(rig.one("SELECT group_concat(w) FROM t"), "1,2,3", "{event}");
@@ -120,7 +121,7 @@ async fn rows_that_refer_to_each_other_come_in_any_order() {
     rig.run("CREATE UNIQUE INDEX child_key ON child (a, b)");
     // Its row comes before the one that it refers to.
     let new = batch(&child.schema, &rows(&[&["new", "1"]])).rows;
-    let new = NetChanges { emptied: true, deletes: new.slice(0, 0), updates: vec![], rows: new };
+    let new = NetChanges { emptied: Some(Emptied::Deleted), ..NetChanges::new(new.slice(0, 0), new) };
     applier.apply(&Arc::new(child), &new).await.unwrap();
     applier.apply(&followed(), &changes(&[], &[&["new", "1", "new", "1"]])).await.unwrap();
     applier.commit("1").await.unwrap();

@@ -37,7 +37,7 @@ async fn a_run_leaves_its_rows_and_nothing_else() {
     drop(sink);
     assert_eq!(rig.files(), ["test.db"]);
     let tables = rig.query("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name");
-    assert_eq!(tables, rows(&[&["_syncline_made"], &["t"]]));
+    assert_eq!(tables, rows(&[&["_syncline_identity"], &["_syncline_made"], &["t"]]));
     assert_eq!(rig.one("PRAGMA journal_mode"), "wal", "we created the file");
     assert_eq!(rig.one("SELECT v FROM t"), "a");
 }
@@ -316,7 +316,7 @@ async fn closing_leaves_other_pipelines_alone() {
     let theirs = Run {
         sink: other,
         // The name begins like the other run's.
-        run: syncline_connect::RunRef { pipeline: "q".into(), run: "r1_0".into(), epoch },
+        run: syncline_connect::RunRef { pipeline: "q".into(), ..run_ref("r1_0", epoch) },
         target: Arc::new(target("u", two_columns(), WriteMode::Overwrite)),
     };
     theirs.prepare().await;

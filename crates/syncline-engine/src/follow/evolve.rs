@@ -1,10 +1,13 @@
 //! What becomes of the target when a stream's columns change at the source.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 use syncline_config::{Pipeline, SchemaChanges, StreamChoice};
-use syncline_connect::{ColumnChange, Finding, RunRef, SchemaChange, Severity, Sink, Source, Stream};
+use syncline_connect::{ColumnChange, Finding, RunRef, SchemaChange, Severity, Sink, Source, Stream, Target};
 use syncline_state::{StateDirectory, Store};
 use syncline_types::{Column, Error, Result, TableSchema, codes};
 
@@ -22,13 +25,18 @@ pub struct Known {
     pub columns: Option<Vec<String>>,
 }
 
-/// What the streams of a pipeline are, as far as it follows them already.
-pub(crate) async fn known_streams(state: &StateDirectory, pipeline: &str) -> Result<BTreeMap<String, Known>> {
-    let Some(store) = state.open(false)? else { return Ok(BTreeMap::new()) };
-    let Some(text) = store.marks(pipeline).await?.remove(LOG) else { return Ok(BTreeMap::new()) };
+/// What the streams of a pipeline are, as far as it follows them already; and the names of those besides that it
+/// has copied, and is to copy again.
+pub(crate) async fn known_streams(
+    state: &StateDirectory,
+    pipeline: &str,
+) -> Result<(BTreeMap<String, Known>, BTreeSet<String>)> {
+    let Some(store) = state.open(false)? else { return Ok(Default::default()) };
+    let Some(text) = store.marks(pipeline).await?.remove(LOG) else { return Ok(Default::default()) };
     let mark = FollowMark::read(&text)?;
-    let followed = mark.streams.into_iter().filter(|(name, _)| mark.copied.contains_key(name));
-    Ok(followed.collect())
+    let (followed, again) =
+        mark.streams.into_iter().partition::<BTreeMap<_, _>, _>(|(name, _)| mark.copied.contains_key(name));
+    Ok((followed, again.into_keys().collect()))
 }
 
 /// A stream as it is known, in place of what it is now.
@@ -78,11 +86,15 @@ pub(crate) async fn evolve(
     });
     let known = Known { schema: change.schema.clone(), columns };
     let (choice, stream) = as_known(choice, before.read.stream.as_ref().clone(), &known);
-    let work = bind(pipeline, &choice, stream, before.target.stream, source).map_err(|error| {
+    let mut work = bind(pipeline, &choice, stream, before.target.stream, source).map_err(|error| {
         stopped(before, &told)
             .because(error.sentence())
             .hint("Correct the steps, and copy it again: --restart")
     })?;
+    if work.by_values() {
+        // The rows that are there are its own, whoever has made the table.
+        work.target = Arc::new(Target { overwrite_said: true, ..Target::clone(&work.target) });
+    }
     let (changes, mut copy_again) = if ignore { (vec![], false) } else { at_target(before, &work) };
     refuse_other_key(before, &work, &changes, &told)?;
     if !changes.is_empty() {

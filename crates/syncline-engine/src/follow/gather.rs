@@ -3,10 +3,11 @@
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     sync::Arc,
+    vec,
 };
 
 use syncline_config::OnError;
-use syncline_connect::{Changes, LogBatch, NetChanges, Read, Reject, Reservation, Target, WriteMode};
+use syncline_connect::{Changes, LogBatch, NetChanges, Origin, Read, Reject, Reservation, Target, WriteMode};
 use syncline_state::NewLetter;
 use syncline_steps::Chain;
 use syncline_types::{Error, Position, Result};
@@ -16,8 +17,15 @@ use super::{
     net::Net,
     passage::Passage,
     story::{Page, Story},
+    tally::Tally,
 };
 use crate::shell::removal::now_micros;
+
+/// What is gathered is applied after so many bytes of the log at the latest.
+const GATHER_BYTES: u64 = 8 << 20;
+/// The same inside of a transaction. Nobody sees any of it before its end, and each part costs the target several
+/// statements for every table that it is about.
+const PART_BYTES: u64 = 20 << 20;
 
 /// A stream that is followed.
 #[derive(Clone)]
@@ -44,6 +52,8 @@ pub(crate) struct Gather {
     pub(crate) counted: Counted,
     /// The highest place in the order of the log.
     pub(crate) last: Option<u64>,
+    /// What everything here has come through; `None` while there are no changes.
+    pub(crate) origin: Option<Origin>,
     /// Changes that are applied one by one, behind all others, in their order.
     alone: Vec<(u64, usize, Gathered)>,
 }
@@ -51,12 +61,16 @@ pub(crate) struct Gather {
 /// What the changes of a stream are gathered into.
 enum Gathered {
     Net(Box<Net>),
+    Tally(Box<Tally>),
     Story(Story),
 }
 
-/// What is to be done to each target, by the stream's number.
-pub(crate) struct Together {
-    pub(crate) nets: Vec<OneNet>,
+/// What is to be done to each target, made out one after the other: the next one while a target is at work.
+pub(crate) struct Together<'a> {
+    streams: &'a [Followed],
+    rest: vec::IntoIter<(Option<u64>, usize, Gathered)>,
+    /// What is to be done behind the last one that was made out.
+    notes: Option<OneNet>,
     _memory: Vec<Reservation>,
 }
 
@@ -72,7 +86,7 @@ pub(crate) struct OneNet {
 }
 
 /// What has gone by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
     /// Changes of rows, as the log tells them.
     pub changes: u64,
@@ -84,6 +98,24 @@ pub struct Counted {
     pub rejected: u64,
     /// When the last transaction was committed at the source, in microseconds since 1970.
     pub committed_micros: Option<i64>,
+    /// By stream, for those that have any.
+    pub streams: BTreeMap<String, OfStream>,
+}
+
+/// What has gone by of one stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OfStream {
+    /// Changes of rows.
+    pub changes: u64,
+    /// When the last of them was committed at the source, in microseconds since 1970.
+    pub committed_micros: Option<i64>,
+}
+
+impl OfStream {
+    fn add(&mut self, more: OfStream) {
+        self.changes += more.changes;
+        self.committed_micros = more.committed_micros.or(self.committed_micros);
+    }
 }
 
 impl Counted {
@@ -94,6 +126,9 @@ impl Counted {
         self.bytes += more.bytes;
         self.rejected += more.rejected;
         self.committed_micros = more.committed_micros.or(self.committed_micros);
+        for (stream, more) in more.streams {
+            self.streams.entry(stream).or_default().add(more);
+        }
     }
 }
 
@@ -101,6 +136,7 @@ impl Followed {
     fn gathered(&self) -> Result<Gathered> {
         Ok(match self.target.write {
             WriteMode::Append => Gathered::Story(Story::default()),
+            _ if self.passage.by_values() => Gathered::Tally(Box::new(Tally::new(&self.target)?)),
             WriteMode::Merge | WriteMode::Overwrite => {
                 Gathered::Net(Box::new(Net::new(&self.target, self.passage.marks())?))
             }
@@ -113,8 +149,24 @@ impl Gather {
         self.streams.is_empty() && self.alone.is_empty() && self.position.is_none() && self.letters.is_empty()
     }
 
-    pub(crate) fn bytes(&self) -> u64 {
-        self.counted.bytes
+    /// Whether these changes have come the way of those that are here.
+    pub(crate) fn goes_with(&self, batch: &LogBatch) -> bool {
+        batch.changes.is_empty() || self.origin.as_ref().is_none_or(|origin| *origin == batch.origin)
+    }
+
+    /// Whether there are changes that are applied one by one.
+    pub(crate) fn is_apart(&self) -> bool {
+        !self.alone.is_empty()
+    }
+
+    /// Whether there is nothing but a part of one transaction, not its end.
+    pub(crate) fn is_inside(&self) -> bool {
+        self.position.is_none() && self.counted.transactions == 0
+    }
+
+    /// Whether more may be gathered before it is applied.
+    pub(crate) fn has_room(&self) -> bool {
+        self.counted.bytes < if self.is_inside() { PART_BYTES } else { GATHER_BYTES }
     }
 
     /// Takes what a log has told, through the steps; but not of streams that are `foreign`. Where the target is
@@ -131,13 +183,18 @@ impl Gather {
         page: Page<'_>,
         careful: Option<&BTreeMap<u64, Error>>,
     ) -> Result<()> {
-        let LogBatch { changes, position, committed_micros, transactions, bytes, memory } = batch;
+        let LogBatch { changes, origin, position, committed_micros, transactions, bytes, memory } = batch;
+        if !changes.is_empty() {
+            self.origin = Some(origin);
+        }
         let mut alone = vec![];
         for changes in changes {
             let number = changes.stream;
             let Some(stream) = streams.get(number).filter(|_| !foreign[number]) else { continue };
             let count = changes.rows.num_rows() + changes.gone.num_rows() + changes.rejects.len();
             self.counted.changes += count as u64;
+            let more = OfStream { changes: count as u64, committed_micros };
+            self.counted.streams.entry(stream.target.source.to_string()).or_default().add(more);
             for reject in &changes.rejects {
                 self.refuse(stream, number, reject, serde_json::Value::Null, on_error)?;
             }
@@ -170,8 +227,7 @@ impl Gather {
         }
         self.position = position;
         self.memory.extend(memory);
-        let (changes, rejected) = (0, 0);
-        self.counted.add(Counted { changes, transactions, bytes, rejected, committed_micros });
+        self.counted.add(Counted { transactions, bytes, committed_micros, ..Counted::default() });
         Ok(())
     }
 
@@ -198,6 +254,7 @@ impl Gather {
         };
         match gathered {
             Gathered::Net(net) => net.add(passed, page.committed_micros.unwrap_or_else(now_micros)),
+            Gathered::Tally(tally) => tally.add(&stream.target, passed),
             Gathered::Story(story) => story.add(&stream.target, &passed, page),
         }
     }
@@ -219,22 +276,39 @@ impl Gather {
         Ok(())
     }
 
-    /// What it all comes to.
-    pub(crate) fn finish(self, streams: &[Followed]) -> Result<Together> {
-        let mut all = vec![];
+    /// What it all comes to; `None` where it cannot be told of all changes together.
+    pub(crate) fn finish(self, streams: &[Followed]) -> Option<Together<'_>> {
+        let mixed = |gathered: &Gathered| matches!(gathered, Gathered::Net(net) if net.is_mixed());
+        if self.streams.values().any(mixed) {
+            return None;
+        }
         let together = self.streams.into_iter().map(|(number, gathered)| (None, number, gathered));
         let alone = self.alone.into_iter().map(|(sequence, number, one)| (Some(sequence), number, one));
-        for (alone, number, gathered) in together.chain(alone) {
-            let Some(stream) = streams.get(number) else { continue };
+        let rest = together.chain(alone).collect::<Vec<_>>().into_iter();
+        Some(Together { streams, rest, notes: None, _memory: self.memory })
+    }
+}
+
+impl Together<'_> {
+    /// What is to be done next.
+    pub(crate) fn next(&mut self) -> Result<Option<OneNet>> {
+        loop {
+            if let Some(notes) = self.notes.take() {
+                return Ok(Some(notes));
+            }
+            let Some((alone, number, gathered)) = self.rest.next() else { return Ok(None) };
+            let Some(stream) = self.streams.get(number) else { continue };
             let (net, notes) = match gathered {
                 Gathered::Net(net) => net.finish(&stream.target)?,
+                Gathered::Tally(tally) => (tally.finish()?, None),
                 Gathered::Story(story) => (story.finish(&stream.target)?, None),
             };
             let one = |net, lenient| OneNet { number, net, lenient, alone };
-            all.extend((!net.is_empty()).then(|| one(net, false)));
-            all.extend(notes.filter(|notes| !notes.is_empty()).map(|notes| one(notes, true)));
+            self.notes = notes.filter(|notes| !notes.is_empty()).map(|notes| one(notes, true));
+            if !net.is_empty() {
+                return Ok(Some(one(net, false)));
+            }
         }
-        Ok(Together { nets: all, _memory: self.memory })
     }
 }
 

@@ -4,12 +4,14 @@
 //! then the source's confirmation. While one part is applied the next is gathered, so that parts
 //! grow by themselves when the target is slow and are single transactions when it is not.
 
+mod places;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use syncline_config::OnError;
-use syncline_connect::{Applier, Log, LogReader, Logged, RunRef, SchemaChange, Sink};
+use syncline_config::{Echoes, OnError};
+use syncline_connect::{Applier, Changes, Log, LogBatch, LogReader, Logged, RunRef, SchemaChange, Sink};
 use syncline_state::{LetterPlace, NewLetter, Store};
-use syncline_types::{Column, Error, ErrorKind, Position, Result, SplitId, codes};
+use syncline_types::{Column, Error, ErrorKind, Position, Result, SplitId};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -17,13 +19,19 @@ use super::{
     gather::{Counted, Followed, Gather, OneNet},
     known_mark,
     mark::{FollowMark, LOG},
+    recent::Recent,
     story::Page,
+    values,
     watch::Lag,
+    whole::{self, Rows},
 };
-use crate::shell::Limits;
+use crate::{
+    between::Between,
+    shell::{Limits, work::broken},
+};
 
-/// What is gathered is applied after so many bytes of the log at the latest.
-const GATHER_BYTES: u64 = 8 << 20;
+/// For so long more of a transaction is waited for. What is gathered may hold the memory that it needs.
+const PART_PATIENCE: Duration = Duration::from_millis(20);
 /// How often the reader is told to keep its connection alive while nothing is read.
 const TICK: Duration = Duration::from_secs(5);
 /// How often the mark is moved while there is nothing to apply.
@@ -37,6 +45,14 @@ pub struct Live {
     pub run: RunRef,
     /// The source's log.
     pub log: Arc<dyn Log>,
+    /// The source's rows.
+    pub rows: Arc<dyn Rows>,
+    /// Where it is noted which changes were read.
+    pub recent: Option<Arc<Recent>>,
+    /// The databases at both ends.
+    pub between: Between,
+    /// What happens to changes that have come through the target's.
+    pub echoes: Echoes,
     /// The target.
     pub sink: Arc<dyn Sink>,
     /// The state.
@@ -60,6 +76,10 @@ pub trait Observer: Send {
     /// It waits for the source now, or for the target.
     fn turned(&mut self, turn: Turn) {
         let _ = turn;
+    }
+    /// Streams that were copied beside the others are as far as these from here on.
+    fn joined(&mut self, streams: &[String]) {
+        let _ = streams;
     }
     /// How far behind it is.
     fn lags(&mut self, lag: &Lag) {
@@ -100,6 +120,8 @@ pub enum Halt {
     Reached,
     /// Everything before it is applied that can be, and a stream has other columns behind it.
     Schema(Box<SchemaChange>),
+    /// One transaction has changed the stream's rows, then its columns, and then rows again.
+    Shapes(Box<SchemaChange>),
     /// The place in the log is to be given up, for this reason.
     Release(Error),
 }
@@ -122,11 +144,21 @@ struct Reading {
     foreign: Vec<bool>,
     /// A stream's columns are others behind everything gathered.
     schema: Option<Box<SchemaChange>>,
+    /// Changes of another origin than those that are gathered, which are applied before, or with rows that are to
+    /// be read from the source, while nobody else needs the memory for it.
+    held: Option<LogBatch>,
     /// How many changes there were before those that are read now.
     base: u64,
     /// Changes are applied one by one up to the next commit, but for those that the target has refused, which are
     /// known by their place in the order of the log behind the last commit.
     careful: Option<BTreeMap<u64, Error>>,
+}
+
+impl Reading {
+    /// Whether what comes next can be gathered with what is.
+    fn takes_more(&self) -> bool {
+        self.schema.is_none() && self.held.is_none()
+    }
 }
 
 /// What becomes of a part that was applied.
@@ -137,6 +169,8 @@ enum Part {
     Open,
     /// The target does not take it: perhaps this single change.
     Refused(Error, Option<u64>),
+    /// It can only be applied change by change.
+    Mixed,
 }
 
 impl Live {
@@ -158,8 +192,11 @@ impl Live {
             let mut reading = Reading { cut: cut_now, foreign, careful: careful_now, ..Reading::default() };
             match self.read_on(&mut reading, upto, stop, observer).await? {
                 Ended::Halt(halt) => return Ok(halt),
-                Ended::Cut => cut = reading.schema.map(|change| change.position),
-                Ended::Carefully => careful = reading.careful,
+                // The one may have to be done for the sake of the other, and neither is to undo the other.
+                Ended::Cut => {
+                    (cut, careful) = (reading.schema.map(|change| change.position), reading.careful);
+                }
+                Ended::Carefully => (cut, careful) = (reading.cut, reading.careful),
             }
         }
     }
@@ -178,22 +215,40 @@ impl Live {
             self.mark = mark;
         }
         // Letters of an attempt that did not commit come again, perhaps gathered otherwise.
+        let from = self.reached_by_all()?;
         for number in 0..self.streams.len() {
-            self.store.forget_letters(&self.place(number)).await?;
+            self.store.forget_letters(&self.place(number, &from)).await?;
         }
         let reads: Vec<_> = self.streams.iter().map(|stream| Arc::clone(&stream.read)).collect();
-        let mut reader = self.log.open(&reads, &self.mark.position).await?;
+        let not_from = match self.echoes {
+            Echoes::Skip => self.between.passed_over(),
+            Echoes::Apply => &[],
+        };
+        let mut reader = self.log.open(&reads, &from, not_from).await?;
+        for (number, stream) in self.streams.iter().enumerate() {
+            let place = values::place_in(self.log.as_ref(), stream, &self.mark)?;
+            if *place != from {
+                reader.pass_over(number, place)?;
+            }
+        }
         if let Some(cut) = &reading.cut {
             reader.cut_at(cut);
         }
         reading.base = self.mark.changes;
         let mut applier = self.sink.applier(&self.run).await?;
+        if from == self.mark.position && self.catching_up().next().is_some() && self.is_steady(&from)? {
+            // Nothing has happened meanwhile, and perhaps nothing will for long.
+            self.commit(applier.as_mut(), &from, &Open::default(), reading.base).await?;
+            self.committed(reading, reader.as_mut(), from, self.mark.changes, observer).await?;
+        }
         let mut gather = Gather::default();
         // Letters of a part whose transaction is not yet at its end are saved with it.
         let mut open = Open::default();
         let mut idle_at = Instant::now();
         // Said while a part was being applied.
         let mut idle = None;
+        // Said too soon after the last time that the mark was moved.
+        let mut later = None;
         loop {
             if self.reached(upto)? {
                 return Ok(Ended::Halt(Halt::Reached));
@@ -203,17 +258,21 @@ impl Live {
                 return Ok(Ended::Halt(Halt::Asked));
             }
             while gather.is_empty() {
+                if let Some(mut batch) = reading.held.take() {
+                    self.complete(reading, &mut batch).await?;
+                    self.take(reading, &mut gather, Logged::Changes(batch))?;
+                    continue;
+                }
                 if let Some(change) = &reading.schema {
-                    // As near to it as can be: what is read on from there by the new columns has them.
-                    if !open.is_open && self.moves(&change.position)? {
-                        open.whole = Some(change.position.clone());
-                    }
                     // The target is shown so even if the copy is of a later time: nothing can be written
                     // behind this place before its columns have changed.
-                    if let Some(position) = open.whole.take() {
+                    // As near to it as can be: what is read on from there by the new columns has them.
+                    let is_whole = open.whole.take().is_some() || !open.is_open;
+                    if is_whole && self.moves(&change.position)? {
+                        let position = change.position.clone();
                         self.commit(applier.as_mut(), &position, &open, reading.base).await?;
                         let changes = open.changes(reading.base, self.mark.changes);
-                        self.committed(reading, reader.as_mut(), position, changes).await?;
+                        self.committed(reading, reader.as_mut(), position, changes, observer).await?;
                         observer.applied(&std::mem::take(&mut open).counted, &self.mark.position);
                     }
                     return self.barrier(reading, open.is_open);
@@ -222,32 +281,50 @@ impl Live {
                     Some(position) => Logged::Idle(position),
                     None => tokio::select! {
                         logged = reader.next() => logged?,
+                        position = at(idle_at + IDLE_EVERY, &mut later) => Logged::Idle(position),
                         () = stop.cancelled() => return Ok(Ended::Halt(Halt::Asked)),
                     },
                 };
                 if let Logged::Idle(position) = &logged {
                     let due = upto.is_some() || open.is_open || idle_at.elapsed() >= IDLE_EVERY;
                     let wanted = upto.is_some() || applier.wants_commit();
-                    if due && wanted && self.moves(position)? && self.is_steady(position)? {
+                    let is_due = due && wanted && self.is_steady(position)?;
+                    if self.moves(position)? && (is_due || self.is_cut(reading, position)?) {
                         idle_at = Instant::now();
                         self.commit(applier.as_mut(), position, &open, reading.base).await?;
                         let changes = open.changes(reading.base, self.mark.changes);
-                        self.committed(reading, reader.as_mut(), position.clone(), changes).await?;
+                        self.committed(reading, reader.as_mut(), position.clone(), changes, observer).await?;
                         observer.applied(&std::mem::take(&mut open).counted, position);
                         if self.reached(upto)? {
                             return Ok(Ended::Halt(Halt::Reached));
                         }
+                        continue;
+                    }
+                    if open.is_open {
+                        open.whole = Some(position.clone());
+                    }
+                    if self.moves(position)? {
+                        // The source may have nothing to say for a long time.
+                        later = Some(position.clone());
+                        if due {
+                            idle_at = Instant::now();
+                        }
                     }
                     continue;
                 }
+                later = None;
                 self.take(reading, &mut gather, logged)?;
+            }
+            if idle.is_none() {
+                idle = self.fill(reading, reader.as_mut(), &mut gather).await?;
             }
             let part = std::mem::take(&mut gather);
             open.add(&part);
             let position = part.position.clone();
             observer.turned(Turn::Applying);
             let (done, more) = {
-                let apply = self.apply(applier.as_mut(), part, upto, &open, reading.base);
+                let cut = reading.cut.clone();
+                let apply = self.apply(applier.as_mut(), part, (upto, cut.as_ref()), &open, reading.base);
                 tokio::pin!(apply);
                 let mut more = Gather::default();
                 let mut tick = tokio::time::interval_at(Instant::now() + TICK, TICK);
@@ -256,8 +333,9 @@ impl Live {
                 let done = loop {
                     tokio::select! {
                         done = &mut apply => break done,
-                        logged = reader.next(), if reading.schema.is_none() && more.bytes() < GATHER_BYTES => match logged? {
-                            Logged::Idle(position) => idle = Some(position).filter(|_| more.is_empty()),
+                        logged = reader.next(), if reading.takes_more() && more.has_room() => match logged? {
+                            // It is behind what is gathered.
+                            Logged::Idle(position) => idle = Some(position),
                             logged => {
                                 idle = None;
                                 self.take(reading, &mut more, logged)?;
@@ -274,18 +352,89 @@ impl Live {
             observer.turned(Turn::Reading);
             match (done?, position) {
                 (Part::Refused(error, alone), _) => return self.refused(reading, error, alone),
+                (Part::Mixed, _) => {
+                    reading.careful = Some(BTreeMap::new());
+                    return Ok(Ended::Carefully);
+                }
                 (Part::Committed, Some(position)) => {
                     reading.careful = None;
-                    let counted = open.counted;
                     let changes = open.changes(reading.base, self.mark.changes);
-                    open = Open::default();
-                    self.committed(reading, reader.as_mut(), position, changes).await?;
+                    let counted = std::mem::take(&mut open).counted;
+                    self.committed(reading, reader.as_mut(), position, changes, observer).await?;
                     observer.applied(&counted, &self.mark.position);
                     idle_at = Instant::now();
                 }
                 (_, position) => (open.is_open, open.whole) = (true, position),
             }
         }
+    }
+
+    /// Whether everything up to a position is to be committed in any case.
+    fn is_cut(&self, reading: &Reading, position: &Position) -> Result<bool> {
+        match &reading.cut {
+            Some(cut) => Ok(self.log.compare(position, cut)?.is_ge()),
+            None => Ok(false),
+        }
+    }
+
+    /// Notes what was read, for those who ask.
+    fn note(&self, reading: &Reading, batch: &LogBatch) -> Result<()> {
+        let Some(recent) = &self.recent else { return Ok(()) };
+        for changes in batch.changes.iter().filter(|changes| !reading.foreign[changes.stream]) {
+            let Some(stream) = self.streams.get(changes.stream) else { continue };
+            recent.note(&stream.read, changes, reading.base, batch.committed_micros)?;
+        }
+        Ok(())
+    }
+
+    /// Whether there are rows that the copy may not have, and that the log does not tell whole.
+    fn wants_rows(&self, reading: &Reading, batch: &LogBatch) -> Result<bool> {
+        let wanted = |changes: &Changes| self.is_wanted(reading, changes);
+        Ok(batch.changes.iter().any(wanted) && !self.is_steady(&self.reached_by_all()?)?)
+    }
+
+    /// Whether it is so of one stream, if the target is not steady. Others are as they were all the same.
+    fn is_wanted(&self, reading: &Reading, changes: &Changes) -> bool {
+        let Some(stream) = self.streams.get(changes.stream) else { return false };
+        let is_unsteady = self.mark.is_unsteady(&stream.target.source.to_string());
+        let keyed = !stream.passage.by_values();
+        is_unsteady && keyed && !reading.foreign[changes.stream] && whole::is_wanted(changes)
+    }
+
+    /// Reads such rows from the source. They are of a later moment, up to which everything is to be applied
+    /// before anybody sees it.
+    async fn complete(&mut self, reading: &Reading, batch: &mut LogBatch) -> Result<()> {
+        if !self.wants_rows(reading, batch)? {
+            return Ok(());
+        }
+        // Nobody is to wait for memory who holds some that others need: these few rows are uncounted for a while.
+        batch.memory = None;
+        for changes in &mut batch.changes {
+            let Some(stream) = self.streams.get(changes.stream) else { continue };
+            if self.is_wanted(reading, changes) {
+                whole::complete(self.rows.as_ref(), &stream.read, changes).await?;
+            }
+        }
+        self.mark.steady_from = Some(self.log.head().await?);
+        self.store.save_mark(&self.run.pipeline, LOG, Some(&self.mark.write())).await
+    }
+
+    /// Gathers more of a transaction that is not at its end, where that comes at once. Says where the log has come
+    /// to if nothing more of it is ours.
+    async fn fill(
+        &self,
+        reading: &mut Reading,
+        reader: &mut dyn LogReader,
+        gather: &mut Gather,
+    ) -> Result<Option<Position>> {
+        while gather.is_inside() && gather.has_room() && reading.takes_more() {
+            match tokio::time::timeout(PART_PATIENCE, reader.next()).await {
+                Ok(Ok(Logged::Idle(position))) => return Ok(Some(position)),
+                Ok(logged) => self.take(reading, gather, logged?)?,
+                Err(_) => break,
+            }
+        }
+        Ok(None)
     }
 
     /// The target does not take what it was given. Together they may be what it does not take, so they are
@@ -301,26 +450,20 @@ impl Live {
         Ok(Ended::Carefully)
     }
 
-    fn reached(&self, upto: Option<&Position>) -> Result<bool> {
-        match upto {
-            Some(upto) => Ok(self.log.compare(&self.mark.position, upto)?.is_ge()),
-            None => Ok(false),
-        }
-    }
-
     fn take(&self, reading: &mut Reading, gather: &mut Gather, logged: Logged) -> Result<()> {
         match logged {
+            Logged::Changes(batch) if !gather.goes_with(&batch) || self.wants_rows(reading, &batch)? => {
+                reading.held = Some(batch);
+                Ok(())
+            }
             Logged::Changes(batch) => {
+                // What goes on behind single changes is applied behind them only as such.
+                let single = BTreeMap::new();
+                let careful = reading.careful.as_ref().or(gather.is_apart().then_some(&single));
+                self.note(reading, &batch)?;
                 let (position, base) = (self.mark.position.0.as_str(), reading.base);
                 let page = Page { position, base, committed_micros: None };
-                gather.add(
-                    &self.streams,
-                    batch,
-                    self.on_error,
-                    &reading.foreign,
-                    page,
-                    reading.careful.as_ref(),
-                )
+                gather.add(&self.streams, batch, self.on_error, &reading.foreign, page, careful)
             }
             Logged::Idle(_) => Ok(()),
             Logged::Schema(change) => {
@@ -342,52 +485,56 @@ impl Live {
     /// Everything gathered is applied, and behind it a stream has other columns.
     fn barrier(&self, reading: &mut Reading, is_open: bool) -> Result<Ended> {
         let Some(change) = reading.schema.take() else { return Ok(Ended::Cut) };
-        if is_open && self.log.compare(&self.mark.position, &change.position)?.is_lt() {
+        if is_open && self.log.compare(&self.reached_by_all()?, &change.position)?.is_lt() {
             // Whole transactions wait at the target together with a part of the one that has changed them.
             reading.schema = Some(change);
             return Ok(Ended::Cut);
         }
         let stream = self.streams.get(change.stream).map(|stream| stream.target.source.to_string());
         let stream = stream.unwrap_or_default();
-        if self.mark.evolved.get(&stream) == Some(&self.mark.position) {
-            return Err(Error::new(&codes::SCHEMA_CHANGED, "follow stream", format!("`{stream}`"))
-                .because("one transaction has changed its rows, then its columns, and then rows again")
-                .hint("Copy it again: --restart"));
-        }
-        Ok(Ended::Halt(Halt::Schema(change)))
+        // There is no moment between rows of both shapes at which the target could change.
+        Ok(Ended::Halt(match self.mark.evolved.get(&stream) == Some(self.mark.place_of(&stream)) {
+            true => Halt::Shapes(change),
+            false => Halt::Schema(change),
+        }))
     }
 
-    /// Applies a part; commits where it ends with a whole transaction, and the target may be shown so.
+    /// Applies a part; commits where it ends with a whole transaction, and the target may be shown so or, at the
+    /// cut, has to be.
     async fn apply(
         &self,
         applier: &mut dyn Applier,
         part: Gather,
-        upto: Option<&Position>,
+        (upto, cut): (Option<&Position>, Option<&Position>),
         open: &Open,
         base: u64,
     ) -> Result<Part> {
-        let position = part.position.clone();
-        let position = match position {
-            Some(position) if self.is_steady(&position)? => Some(position),
+        let is_cut = part.position.as_ref().is_some_and(|position| cut == Some(position));
+        let position = match part.position.clone() {
+            Some(position) if is_cut || self.is_steady(&position)? => Some(position),
             _ => None,
         };
         self.limits.pass(part.counted.changes, part.counted.bytes).await;
-        let together = part.finish(&self.streams)?;
-        for OneNet { number, net, lenient, alone } in &together.nets {
-            let Some(stream) = self.streams.get(*number) else { continue };
-            let missed = match applier.apply(&stream.target, net).await {
-                Err(error) if error.kind() == ErrorKind::Value => return Ok(Part::Refused(error, *alone)),
+        if let Some(origin) = &part.origin {
+            applier.come_through(&self.between.onward(origin)?);
+        }
+        let Some(mut together) = part.finish(&self.streams) else { return Ok(Part::Mixed) };
+        let mut next = together.next()?;
+        while let Some(OneNet { number, net, lenient, alone }) = next {
+            let Some(stream) = self.streams.get(number) else {
+                return Err(broken("there is no such stream"));
+            };
+            let (missed, following) =
+                tokio::join!(applier.apply(&stream.target, &net), async { together.next() });
+            let missed = match missed {
+                Err(error) if error.kind() == ErrorKind::Value => return Ok(Part::Refused(error, alone)),
                 missed => missed?,
             };
-            // A copy may be of a later moment, at which such a row was gone again.
-            if missed > 0 && !lenient && self.mark.steady_from.is_none() {
-                let name = stream.target.name.to_string();
-                let error = Error::new(&codes::LOG_INCOMPLETE, "update rows of", format!("`{name}`"))
-                    .because(format!(
-                        "{missed} of them are not there, and the log does not repeat the values that were left alone"
-                    ))
-                    .hint("Look at who deletes rows from it; `syncline verify --repair` puts them back");
-                return Ok(Part::Refused(error, *alone));
+            next = following?;
+            let by_values = stream.passage.by_values();
+            // A copy may be of a later moment, at which such a row was gone again; but not where there is no key.
+            if missed > 0 && !lenient && (by_values || self.mark.steady_from.is_none()) {
+                return Ok(Part::Refused(values::missed(&stream.target, by_values, missed), alone));
             }
         }
         drop(together);
@@ -396,7 +543,7 @@ impl Live {
             Some(upto) => self.log.compare(&position, upto)?.is_ge(),
             None => false,
         };
-        if !is_last && !applier.wants_commit() {
+        if !is_last && !is_cut && !applier.wants_commit() {
             return Ok(Part::Open);
         }
         match self.commit(applier, &position, open, base).await {
@@ -414,30 +561,26 @@ impl Live {
     ) -> Result<()> {
         self.save_letters(&open.letters).await?;
         let changes = open.changes(base, self.mark.changes);
-        let mark = FollowMark { position: position.clone(), changes, ..self.mark.clone() };
+        let (mark, _) = self.gone_on(position, changes)?;
         applier.commit(&mark.for_target()).await
     }
 
     /// Where the letters of a stream come from that are saved with the next commit.
-    fn place(&self, number: usize) -> LetterPlace {
-        LetterPlace {
-            pipeline: self.run.pipeline.clone(),
-            run: LOG.to_owned(),
-            stream: u32::try_from(number).unwrap_or(u32::MAX),
-            split: SplitId(0),
-            at: Some(self.mark.position.clone()),
-        }
+    fn place(&self, number: usize, at: &Position) -> LetterPlace {
+        let number = self.streams.get(number).map_or(u32::MAX, |stream| stream.target.stream);
+        letters_at(&self.run.pipeline, number, at)
     }
 
     /// Letters come before the commit.
     async fn save_letters(&self, letters: &[(usize, NewLetter)]) -> Result<()> {
+        let at = self.reached_by_all()?;
         for number in 0..self.streams.len() {
             let own: Vec<NewLetter> =
                 letters.iter().filter(|(of, _)| *of == number).map(|(_, letter)| letter.clone()).collect();
             if own.is_empty() {
                 continue;
             }
-            self.store.save_letters(&self.place(number), &own).await?;
+            self.store.save_letters(&self.place(number, &at), &own).await?;
         }
         Ok(())
     }
@@ -448,49 +591,40 @@ impl Live {
         reader: &mut dyn LogReader,
         position: Position,
         changes: u64,
+        observer: &mut dyn Observer,
     ) -> Result<()> {
         if self.is_steady(&position)? {
             self.mark.steady_from = None;
+            self.mark.unsteady.clear();
         }
         self.passed(reading, &position)?;
-        (self.mark.position, self.mark.changes) = (position, changes);
+        let (mark, joined) = self.gone_on(&position, changes)?;
+        self.mark = mark;
         self.mark.evolved.clear();
         self.store.save_mark(&self.run.pipeline, LOG, Some(&self.mark.write())).await?;
-        reader.confirm(&self.mark.position).await
-    }
-
-    /// Streams whose copy is of a time before this position are as the log tells of them.
-    fn passed(&mut self, reading: &Reading, position: &Position) -> Result<()> {
-        if self.mark.since.is_empty() {
-            return Ok(());
+        if !joined.is_empty() {
+            observer.joined(&joined);
         }
-        for (stream, foreign) in self.streams.iter().zip(&reading.foreign) {
-            let name = stream.target.source.to_string();
-            let Some(since) = self.mark.since.get(&name) else { continue };
-            if self.log.compare(position, since)?.is_lt() {
-                continue;
-            }
-            if *foreign {
-                return Err(Error::new(&codes::SCHEMA_CHANGED, "follow stream", format!("`{name}`"))
-                    .because("its columns have changed at the source just before it was copied again")
-                    .hint("Copy it once more: syncline recopy, or --restart"));
-            }
-            self.mark.since.remove(&name);
+        // Who is behind still has to be told what has happened since.
+        match self.mark.behind.is_empty() {
+            true => reader.confirm(&self.mark.position).await,
+            false => Ok(()),
         }
-        Ok(())
     }
+}
 
-    /// Whether the mark goes forward by it.
-    fn moves(&self, position: &Position) -> Result<bool> {
-        Ok(self.log.compare(position, &self.mark.position)?.is_gt())
-    }
+/// Where the letters of a stream come from that are saved with the commit that goes on from a position.
+pub(super) fn letters_at(pipeline: &str, stream: u32, at: &Position) -> LetterPlace {
+    let (pipeline, run) = (pipeline.to_owned(), LOG.to_owned());
+    LetterPlace { pipeline, run, stream, split: SplitId(0), at: Some(at.clone()) }
+}
 
-    /// Whether the target may be shown as the source was at this position.
-    fn is_steady(&self, position: &Position) -> Result<bool> {
-        match &self.mark.steady_from {
-            Some(steady) => Ok(self.log.compare(position, steady)?.is_ge()),
-            None => Ok(true),
-        }
+/// Comes back with what there is, when it is time for it; never while there is nothing.
+async fn at(time: Instant, what: &mut Option<Position>) -> Position {
+    tokio::time::sleep_until(time).await;
+    match what.take() {
+        Some(position) => position,
+        None => std::future::pending().await,
     }
 }
 
@@ -513,7 +647,7 @@ fn is_as_copied(stream: &Followed, change: &SchemaChange) -> bool {
 #[derive(Default)]
 struct Open {
     is_open: bool,
-    /// Behind it, where it is whole and waits only until the target may be shown so.
+    /// Up to where it is whole, where it is and waits only until the target may be shown so.
     whole: Option<Position>,
     letters: Vec<(usize, NewLetter)>,
     counted: Counted,
@@ -530,6 +664,6 @@ impl Open {
     fn add(&mut self, part: &Gather) {
         self.last = self.last.max(part.last);
         self.letters.extend(part.letters.iter().cloned());
-        self.counted.add(part.counted);
+        self.counted.add(part.counted.clone());
     }
 }

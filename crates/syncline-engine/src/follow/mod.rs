@@ -5,15 +5,21 @@
 //! applied again, which by key changes nothing in the end.
 
 mod alone;
+mod beside;
 mod evolve;
 mod gather;
+mod inspect;
 mod live;
 mod mark;
 mod net;
 mod passage;
+pub(crate) mod recent;
 mod recopy;
 pub(crate) mod story;
+mod tally;
+mod values;
 mod watch;
+mod whole;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,27 +29,37 @@ use std::{
 };
 
 use syncline_config::{Pipeline, StreamChoice};
-use syncline_connect::{ColumnChange, Finding, Log, Read, RunRef, SchemaChange, Sink, Source, WriteMode};
+use syncline_connect::{ColumnChange, Log, Origin, RunRef, SchemaChange, Selection, Sink, Source};
 use syncline_state::{StateDirectory, Store};
-use syncline_types::{Error, Position, Result, Retry, codes};
+use syncline_types::{Error, Position, Result, Retry, TableSchema, codes};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::evolve::{as_known, known_streams};
 pub use self::{
+    beside::copy_of,
     evolve::Known,
-    gather::{Counted, Followed},
+    gather::{Counted, Followed, OfStream},
     live::{Halt, Live, Observer as LiveObserver, Stopped, Turn},
-    mark::FollowMark,
+    mark::{Behind, FollowMark},
     passage::Passage,
+    recent::{Done, LastChange, Recent, Told},
     recopy::{Wish, ask as ask_for_copy, check as check_wish},
-    watch::{LIVE_MARK, Lag},
+    watch::{LIVE_MARK, Lag, StreamLag},
+    whole::Rows,
+};
+pub(crate) use self::{
+    beside::owner_of,
+    evolve::{as_known, known_streams},
+    inspect::inspect,
+    values::save_place,
 };
 use self::{
+    beside::{Begun, Beside},
     evolve::evolve,
     mark::{Copying, LOG},
     watch::{Forward, Shared, Wanted, Watch},
 };
 use crate::{
+    between::Between,
     core::RetryPolicy,
     shell::{
         self, Limits, Outcome, Prepared, RunOptions, StreamWork,
@@ -62,6 +78,15 @@ const RELEASE_ATTEMPTS: u32 = 8;
 pub trait Observer: shell::Observer + LiveObserver {
     /// The copy is done (`None` where there was nothing to copy), and following begins.
     fn following(&mut self, copied: Option<&Outcome>, position: &Position);
+    /// These streams are copied from now on, with how many rows they have as far as that is known; `beside`
+    /// others, which are followed meanwhile.
+    fn copying(&mut self, streams: &[(String, Option<u64>)], beside: bool) {
+        let _ = (streams, beside);
+    }
+    /// Streams are copied that were copied beside others. They have yet to catch up.
+    fn copied(&mut self, outcome: &Outcome) {
+        let _ = outcome;
+    }
     /// A stream's columns have changed at the source as `told`, and at the target by `changes`; perhaps its
     /// rows are to be copied again.
     fn evolved(&mut self, stream: &str, told: &[String], changes: &[ColumnChange], copy_again: bool) {
@@ -76,36 +101,6 @@ pub struct FollowOptions {
     pub restart: bool,
     /// End when everything is applied that was in the log when following began.
     pub until_caught_up: bool,
-}
-
-/// What stands in the way of following these streams, or weakens it. Changes nothing.
-pub(crate) async fn inspect(
-    pipeline: &Pipeline,
-    source: &dyn Source,
-    works: &[StreamWork],
-) -> Result<Vec<Finding>> {
-    let log = source.log(&pipeline.id).await?;
-    let reads: Vec<Arc<Read>> = works.iter().map(|work| Arc::clone(&work.read)).collect();
-    let mut findings = log.inspect(&reads).await?;
-    for (work, lacking) in works.iter().zip(log.lacks(&reads).await?) {
-        let name = &work.target.source;
-        if work.target.key.is_empty() && work.target.write != WriteMode::Append {
-            findings.push(Finding::blocker(
-                Error::new(&codes::KEY_MISSING, "follow stream", format!("`{name}`"))
-                    .because("without a key nobody can tell which of its rows a change is of")
-                    .hint("Name a unique key that is never NULL with --key COL,... (key: [COL])"),
-            ));
-        }
-        let needed = work.passage.as_ref().and_then(|passage| passage.needs_told(&lacking));
-        if let Some(column) = needed {
-            findings.push(Finding::blocker(
-                Error::new(&codes::LOG_INCOMPLETE, "follow stream", format!("`{name}`")).because(format!(
-                    "its steps look at rows as a whole, and an update that leaves `{column}` alone does not tell it"
-                )),
-            ));
-        }
-    }
-    Ok(findings)
 }
 
 /// Copies what is not yet copied, and follows until `stop`.
@@ -129,7 +124,9 @@ pub async fn follow(
         Arc::new(state.open(true)?.ok_or_else(|| broken("the state was not created"))?);
     let log: Arc<dyn Log> = Arc::from(prepared.source.log(&pipeline.id).await?);
     let cx = prepared.cx.clone();
+    let recent = Arc::new(Recent::open(state.path(), &pipeline.id, options.restart)?);
     let following = Following {
+        recent,
         log,
         store,
         source: Arc::clone(&prepared.source),
@@ -163,6 +160,8 @@ struct Following {
     streams: Vec<Followed>,
     /// What each stream is copied as, by its name.
     names: BTreeMap<String, String>,
+    /// Where it is noted which changes were read.
+    recent: Arc<Recent>,
 }
 
 impl Following {
@@ -179,6 +178,7 @@ impl Following {
             self.log.release().await?;
             self.store.save_mark(id, LOG, None).await?;
             recopy::forget(self.store.as_ref(), id).await?;
+            self.clear_beside(&prepared).await?;
         }
         let mut known = match options.restart {
             true => None,
@@ -190,16 +190,22 @@ impl Following {
             return Ok(Stopped::Again);
         }
         let mut mark = self.take_place(known, stop).await?;
-        let copied = self.copy(prepared, state, options, &mut mark, stop, observer).await?;
+        let is_missing = |name: &&String| !mark.copied.contains_key(*name);
+        let missing: BTreeSet<String> = self.names.keys().filter(is_missing).cloned().collect();
+        let (copied, beside) = match self.room_beside(&prepared, &mark).await? {
+            Some(sink) => (None, self.stay_behind(prepared, sink, missing, &mut mark).await?),
+            None => (self.copy(prepared, state, options, missing, &mut mark, stop, observer).await?, None),
+        };
         // Streams that are no longer wanted are forgotten: to come back, they are copied again.
         let before = mark.clone();
         mark.copied.retain(|name, _| self.names.contains_key(name));
         mark.streams.retain(|name, _| self.names.contains_key(name));
+        mark.behind.retain(|name, _| self.names.contains_key(name));
         if mark != before {
             self.save(&mark).await?;
         }
         observer.following(copied.as_ref(), &mark.position);
-        self.go_live(mark, options, stop, observer).await
+        self.go_live(mark, beside, state, options, stop, observer).await
     }
 
     async fn save(&self, mark: &FollowMark) -> Result<()> {
@@ -210,7 +216,8 @@ impl Following {
     /// that they are by now, so everything is to be prepared again.
     async fn take_wishes(&self, mark: &mut FollowMark) -> Result<bool> {
         let wishes = recopy::wishes(self.store.as_ref(), &self.pipeline.id).await?;
-        if wishes.is_empty() {
+        // One copy comes to its end before the next begins.
+        if wishes.is_empty() || !mark.behind.is_empty() {
             return Ok(false);
         }
         for (stream, wish) in wishes {
@@ -266,24 +273,53 @@ impl Following {
         self.store.save_mark(id, TAKING, Some("")).await
     }
 
-    /// Copies the streams that are not yet copied.
+    /// Copies the streams that are not yet copied, while no other is followed.
+    #[expect(clippy::too_many_arguments, reason = "each is one part of a run, and all are needed")]
     async fn copy(
         &self,
         mut prepared: Prepared,
         state: &StateDirectory,
         options: FollowOptions,
+        missing: BTreeSet<String>,
         mark: &mut FollowMark,
         stop: &CancellationToken,
         observer: &mut dyn Observer,
     ) -> Result<Option<Outcome>> {
-        let is_missing = |name: &&String| !mark.copied.contains_key(*name);
-        let missing: BTreeSet<String> = self.names.keys().filter(is_missing).cloned().collect();
         if missing.is_empty() {
             return Ok(None);
         }
-        self.only_parts(&mut prepared, mark)?;
-        prepared.keep_only(&missing);
-        let saved = self.store.load(&self.pipeline.id).await?;
+        if !mark.behind.is_empty() {
+            // They were to be copied beside others, of which there is none any more.
+            self.clear_beside(&prepared).await?;
+        }
+        let begun = self.begin_copy(&mut prepared, mark, &missing).await?;
+        let mut copied = None;
+        if !matches!(begun, Begun::Done) {
+            let run = RunOptions { restart: options.restart };
+            let store = Arc::clone(&self.store);
+            observer.copying(&prepared.sizes(), false);
+            copied = Some(shell::run::run_locked(prepared, state, store, run, stop, observer).await);
+        }
+        if let Some(error) = copied.as_ref().and_then(Outcome::error) {
+            return Err(error);
+        }
+        self.take_in(mark, &missing).await?;
+        Ok(copied)
+    }
+
+    /// Gets everything ready for a copy of these streams by the run that is `prepared`.
+    async fn begin_copy(
+        &self,
+        prepared: &mut Prepared,
+        mark: &mut FollowMark,
+        streams: &BTreeSet<String>,
+    ) -> Result<Begun> {
+        self.only_parts(prepared, mark)?;
+        prepared.keep_only(streams);
+        if prepared.streams.iter().any(|stream| stream.work.by_values()) {
+            prepared.exact = Some(Arc::clone(&self.log));
+        }
+        let saved = self.store.load(&prepared.pipeline.id).await?;
         let epoch = saved.as_ref().map_or(0, |saved| saved.epoch);
         let done = mark.copying.as_ref().zip(saved.as_ref()).is_some_and(|(copying, saved)| {
             saved.finished
@@ -291,36 +327,38 @@ impl Following {
                 && copying.fingerprint == prepared.fingerprint
                 && saved.epoch > copying.epoch
         });
-        let mut copied = None;
-        if !done {
-            if mark.copying.as_ref().is_none_or(|copying| copying.fingerprint != prepared.fingerprint) {
-                let since = self.log.head().await?;
-                mark.copying = Some(Copying { fingerprint: prepared.fingerprint.clone(), epoch, since });
-                self.save(mark).await?;
-            }
-            let run = RunOptions { restart: options.restart };
-            let store = Arc::clone(&self.store);
-            copied = Some(shell::run::run_locked(prepared, state, store, run, stop, observer).await);
+        if done {
+            return Ok(Begun::Done);
         }
-        if let Some(error) = copied.as_ref().and_then(Outcome::error) {
-            return Err(error);
+        if mark.copying.as_ref().is_some_and(|copying| copying.fingerprint == prepared.fingerprint) {
+            return Ok(Begun::Again);
         }
+        let (fingerprint, streams) = (prepared.fingerprint.clone(), streams.clone());
+        mark.copying = Some(Copying { fingerprint, epoch, since: self.log.head().await?, streams });
+        self.save(mark).await?;
+        Ok(Begun::Anew)
+    }
+
+    /// These streams are copied.
+    async fn take_in(&self, mark: &mut FollowMark, streams: &BTreeSet<String>) -> Result<()> {
         let since = mark.copying.take().map(|copying| copying.since);
         for (_, work) in &self.plans {
             let name = work.target.source.to_string();
-            if missing.contains(&name) {
-                let known = Known { schema: work.read.stream.schema.clone(), columns: None };
-                mark.streams.insert(name.clone(), known);
-                if let Some(since) = &since {
-                    mark.since.insert(name.clone(), since.clone());
-                }
-                mark.again.remove(&name);
+            let Some(fingerprint) = self.names.get(&name).filter(|_| streams.contains(&name)) else {
+                continue;
+            };
+            let known = Known { schema: work.read.stream.schema.clone(), columns: None };
+            mark.streams.insert(name.clone(), known);
+            mark.copied.insert(name.clone(), fingerprint.clone());
+            let exact = values::place(self.store.as_ref(), &self.pipeline.id, work).await?;
+            if let Some(since) = exact.or_else(|| since.clone()) {
+                mark.since.insert(name.clone(), since);
             }
+            mark.again.remove(&name);
         }
-        mark.copied.clone_from(&self.names);
-        mark.steady_from = Some(self.log.head().await?);
-        self.save(mark).await?;
-        Ok(copied)
+        // Nobody else has come further than that either.
+        mark.copied_until(streams, self.log.head().await?);
+        self.save(mark).await
     }
 
     /// Where only a part of a stream is wanted, only that is copied.
@@ -340,6 +378,8 @@ impl Following {
     async fn go_live(
         &self,
         mark: FollowMark,
+        beside: Option<Beside>,
+        state: &StateDirectory,
         options: FollowOptions,
         stop: &CancellationToken,
         observer: &mut dyn Observer,
@@ -347,8 +387,15 @@ impl Following {
         let id = &self.pipeline.id;
         let epoch_min = self.store.load(id).await?.map_or(0, |saved| saved.epoch);
         let epoch = self.sink.lock(id, epoch_min).await?;
-        let run = RunRef { pipeline: id.clone(), run: LOG.to_owned(), epoch };
-        let upto = match options.until_caught_up {
+        let is_followed = |stream: &&Followed| mark.copied.contains_key(&stream.target.source.to_string());
+        let streams: Vec<Followed> = self.streams.iter().filter(is_followed).cloned().collect();
+        let reads: Vec<_> = streams.iter().map(|stream| Arc::clone(&stream.read)).collect();
+        let targets: Vec<_> = streams.iter().map(|stream| Arc::clone(&stream.target)).collect();
+        let between = Between::of(self.source.as_ref(), &reads, self.sink.as_ref(), &targets, true).await?;
+        let origin = between.onward(&Origin::default())?;
+        let run = RunRef { pipeline: id.clone(), run: LOG.to_owned(), epoch, origin };
+        // What is being copied has to catch up as well.
+        let upto = match options.until_caught_up && beside.is_none() {
             true => Some(self.log.head().await?),
             false => None,
         };
@@ -356,32 +403,46 @@ impl Following {
         let mut live = Live {
             run,
             log: Arc::clone(&self.log),
+            rows: Arc::new(Arc::clone(&self.source)),
+            recent: Some(Arc::clone(&self.recent)),
+            between,
+            echoes: self.pipeline.follow.echoes,
             sink: Arc::clone(&self.sink),
             store: Arc::clone(&self.store),
-            streams: self.streams.clone(),
+            streams,
             on_error: self.pipeline.on_error,
             limits,
             mark,
         };
-        let stopped = self.watched(&mut live, upto.as_ref(), stop, observer).await;
+        if let Some(beside) = &beside {
+            observer.copying(&beside.sizes(), true);
+        }
+        let stopped = self.watched(&mut live, beside, state, upto.as_ref(), stop, observer).await;
         let epoch_kept = self.sink.close(id).await;
         let stopped = stopped?;
         epoch_kept?;
-        Ok(stopped)
+        match stopped {
+            // Somebody has wished for something while a copy was under way.
+            Stopped::Reached if recopy::is_asked(self.store.as_ref(), id).await? => Ok(Stopped::Again),
+            stopped => Ok(stopped),
+        }
     }
 
     /// Follows while somebody looks after it.
     async fn watched(
         &self,
         live: &mut Live,
+        beside: Option<Beside>,
+        state: &StateDirectory,
         upto: Option<&Position>,
         stop: &CancellationToken,
         observer: &mut dyn Observer,
     ) -> Result<Stopped> {
         let pause = stop.child_token();
         let names: BTreeSet<String> = self.names.keys().cloned().collect();
-        let halt = {
-            let shared = Shared::new(observer, live.mark.position.clone());
+        let behind = live.mark.behind.clone();
+        let (halt, copied) = {
+            let shared = Shared::new(observer, live.mark.position.clone(), behind);
             let watch = Watch {
                 pipeline: &self.pipeline,
                 source: self.source.as_ref(),
@@ -390,23 +451,36 @@ impl Following {
                 names: &names,
                 shared: &shared,
             };
-            let mut forward = Forward(&shared);
+            let (mut forward, mut progress) = (Forward(&shared), Forward(&shared));
             let following = persist(live, upto, &pause, &mut forward);
+            let copying = self.copy_beside(beside, state, &pause, &mut progress);
             tokio::pin!(following);
+            tokio::pin!(copying);
+            // What is under way comes to its end first.
             tokio::select! {
-                halt = &mut following => halt?,
+                halt = &mut following => {
+                    pause.cancel();
+                    (halt, copying.await)
+                }
+                copied = &mut copying => {
+                    pause.cancel();
+                    (following.await, copied)
+                }
                 wanted = watch.run() => {
-                    match wanted? {
-                        Wanted::Again => {
-                            // What is under way comes to its end first.
-                            pause.cancel();
-                            following.await?
-                        }
-                        Wanted::Release(error) => Halt::Release(error),
-                    }
+                    pause.cancel();
+                    let halt = match wanted {
+                        Ok(Wanted::Again) => following.await,
+                        Ok(Wanted::Release(error)) => Ok(Halt::Release(error)),
+                        Err(error) => Err(error),
+                    };
+                    (halt, copying.await)
                 }
             }
         };
+        let halt = halt?;
+        if let Some(copied) = copied.filter(|_| !matches!(halt, Halt::Release(_))) {
+            self.end_copy(copied, &mut live.mark, observer).await?;
+        }
         match halt {
             Halt::Reached => Ok(Stopped::Reached),
             Halt::Asked if stop.is_cancelled() => Ok(Stopped::Asked),
@@ -416,10 +490,24 @@ impl Following {
                 Err(error)
             }
             Halt::Schema(change) => {
-                self.evolve(live, &change, observer).await?;
+                self.evolve(live, &change, false, observer).await?;
+                Ok(Stopped::Again)
+            }
+            Halt::Shapes(change) => {
+                let schema = self.schema_now(live, change.stream).await?;
+                self.evolve(live, &SchemaChange { schema, ..*change }, true, observer).await?;
                 Ok(Stopped::Again)
             }
         }
+    }
+
+    /// What a stream is at the source by now.
+    async fn schema_now(&self, live: &Live, stream: usize) -> Result<TableSchema> {
+        let unknown = || broken("a stream that nobody follows has changed");
+        let name =
+            live.streams.get(stream).map(|stream| stream.read.stream.name.clone()).ok_or_else(unknown)?;
+        let found = self.source.discover(&Selection::Name(name)).await?;
+        found.into_iter().next().map(|stream| stream.schema).ok_or_else(unknown)
     }
 
     /// Gives up the place in the log, once the source has noticed that nobody reads from it.
@@ -436,18 +524,22 @@ impl Following {
         Ok(())
     }
 
-    /// Lets the target follow a stream whose columns have changed.
+    /// Lets the target follow a stream whose columns have changed; perhaps its rows are to be copied again in any
+    /// case.
     async fn evolve(
         &self,
         live: &mut Live,
         change: &SchemaChange,
+        copy_again: bool,
         observer: &mut dyn Observer,
     ) -> Result<()> {
+        let name = live.streams.get(change.stream).map(|stream| &stream.target.source);
         let (choice, before) = self
             .plans
-            .get(change.stream)
+            .iter()
+            .find(|(_, work)| Some(&work.target.source) == name)
             .ok_or_else(|| broken("a stream that nobody follows has changed"))?;
-        let evolved = evolve(
+        let mut evolved = evolve(
             &self.pipeline,
             choice,
             before,
@@ -457,9 +549,10 @@ impl Following {
             &live.run,
         )
         .await?;
+        evolved.copy_again |= copy_again;
         let name = before.target.source.to_string();
         let mark = &mut live.mark;
-        mark.evolved.insert(name.clone(), mark.position.clone());
+        mark.evolved.insert(name.clone(), mark.place_of(&name).clone());
         mark.streams.insert(name.clone(), evolved.known);
         if evolved.copy_again {
             mark.copied.remove(&name);
@@ -537,12 +630,16 @@ pub async fn known_mark(
         None => return Ok(saved),
     };
     Ok(match (saved, at_target) {
-        (Some(saved), Some(target)) if saved.life == target.life => {
-            Some(FollowMark { position: target.position, ..saved })
-        }
+        (Some(saved), Some(target)) if saved.life == target.life => Some(saved.told(target)),
         (None, Some(target)) => Some(target),
         (saved, _) => saved,
     })
+}
+
+/// Whether streams of a pipeline are being copied beside others, or have not caught up since.
+pub(crate) async fn is_copying(store: &dyn Store, pipeline: &str) -> Result<bool> {
+    let saved = store.marks(pipeline).await?.remove(LOG).map(|text| FollowMark::read(&text)).transpose()?;
+    Ok(saved.is_some_and(|mark| !mark.behind.is_empty()))
 }
 
 async fn known(prepared: &Prepared, store: &dyn Store) -> Result<Option<FollowMark>> {

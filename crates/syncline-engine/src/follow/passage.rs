@@ -4,6 +4,9 @@
 //! known, so only the steps that make the key are done, and no filter: a row that a filter held back
 //! is not at the target, and deleting what is not there does nothing. An update by which a row no
 //! longer passes a filter deletes it.
+//!
+//! Where there is no key at either end all values of what is gone are known, and all steps are done: a row
+//! is looked for as it was written, and one that was never written is not looked for.
 
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_buffer::BooleanBuffer;
@@ -35,6 +38,8 @@ pub struct Passage {
     deletes: Deletes,
     /// Whether every value has to be told, since each change is written down as it is.
     writes_all: bool,
+    /// Whether rows are found by all their values.
+    by_values: bool,
 }
 
 impl Passage {
@@ -75,7 +80,9 @@ impl Passage {
             // Whatever is needed beyond what the columns are made of.
             false => deciding(steps, &input, mask_key, stream)?,
         };
-        let gone = open.only(key)?;
+        let by_values =
+            target.write != WriteMode::Append && target.key.is_empty() && read.schema().key.is_empty();
+        let gone = if by_values { bind(steps)? } else { open.only(key)? };
         let gone_needs = input.indexes(gone.input_columns())?;
         let told = read.gone_schema();
         if let Some(column) = gone.input_columns().iter().find(|column| told.index(column).is_none()) {
@@ -86,10 +93,24 @@ impl Passage {
                 ))
                 .hint("Let the key at the target be the source's own"));
         }
-        let key = gone.output().indexes(key)?;
+        let key = match by_values {
+            true => (0..gone.output().columns.len()).collect(),
+            false => gone.output().indexes(key)?,
+        };
         let writes_all = target.write == WriteMode::Append;
         let rows_input = input.columns.iter().map(|column| column.name.clone()).collect();
-        Ok(Passage { rows, gone, gone_needs, key, made_of, decide, rows_input, deletes, writes_all })
+        Ok(Passage {
+            rows,
+            gone,
+            gone_needs,
+            key,
+            made_of,
+            decide,
+            rows_input,
+            deletes,
+            writes_all,
+            by_values,
+        })
     }
 
     /// The source's columns of which something is decided, or computed together with others: the log has
@@ -99,7 +120,7 @@ impl Passage {
         let at = |name: &String| columns.iter().position(|column| column == name);
         let lacking: Vec<(&String, usize)> =
             lacking.iter().filter_map(|name| Some((name, at(name)?))).collect();
-        if self.writes_all || !self.decide.is_empty() {
+        if self.writes_all || self.by_values || !self.decide.is_empty() {
             // A row that comes to pass a filter is not at the target, and has to be whole.
             return lacking.first().map(|(name, _)| *name);
         }
@@ -108,6 +129,11 @@ impl Passage {
             self.made_of.iter().any(others)
         };
         lacking.into_iter().find(|(_, place)| mixed(*place)).map(|(name, _)| name)
+    }
+
+    /// Whether the stream has no key, here and there, so that rows are found by all their values.
+    pub fn by_values(&self) -> bool {
+        self.by_values
     }
 
     /// Whether rows that are deleted at the source stay at the target.
@@ -149,7 +175,8 @@ impl Passage {
         let mut out = vec![true; count];
         let refused = rejects.iter().map(|reject| reject.row as usize);
         source_rows.iter().copied().chain(refused).for_each(|row| out[row] = false);
-        let left_out: Vec<usize> = (0..count).filter(|row| out[*row]).collect();
+        // What such a row was before is told apart where there is no key.
+        let left_out: Vec<usize> = (0..count).filter(|row| out[*row] && !self.by_values).collect();
         let (gone, went) = self.gone(changes, &left_out)?;
         let truncated = changes.truncated.filter(|_| !self.keeps());
         let passed = Passed { rows, written, absent, gone, went, truncated };
@@ -173,7 +200,7 @@ impl Passage {
         rows.iter().copied().filter(|row| unclear(*row)).collect()
     }
 
-    /// Keys of what is gone, and of rows that are left out, in the order of the log.
+    /// Keys of what is gone, or all its values, and keys of rows that are left out, in the order of the log.
     fn gone(&self, changes: &Changes, left_out: &[usize]) -> Result<(RecordBatch, Vec<Went>)> {
         let schema = changes.gone.schema();
         let rows = changes.rows.schema();
@@ -207,7 +234,8 @@ impl Passage {
             Some(rows) => rows.into_iter().map(|row| order[row as usize].0).collect(),
             None => order.iter().map(|(went, _, _)| *went).collect(),
         };
-        if let Some(reject) = applied.rejects.into_iter().next() {
+        // A row that a step refuses was refused when it came, if it is found by what the steps make of it.
+        if let Some(reject) = applied.rejects.into_iter().next().filter(|_| !self.by_values) {
             // Without it the row would stay at the target for good.
             return Err(reject.error);
         }

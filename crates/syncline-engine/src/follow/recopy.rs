@@ -55,6 +55,11 @@ pub fn check(prepared: &Prepared, stream: &str, wish: &Wish) -> Result<String> {
             .hint(format!("Its streams are: {}", names.join(", "))));
     };
     if let Some(filter) = &wish.filter {
+        if one.work.by_values() {
+            return Err(Error::new(&codes::KEY_MISSING, "copy again a part of", format!("`{}`", source(one)))
+                .because("it has no key, by which alone the rows of a part can take the places of those that are there")
+                .hint("Copy all of it: leave --where out"));
+        }
         let choice = only(&one.choice, filter);
         let about = one.work.read.stream.as_ref().clone();
         bind(&prepared.pipeline, &choice, about, one.work.target.stream, prepared.source.as_ref())?;

@@ -95,7 +95,7 @@ impl Story {
         let schema = target.schema.arrow();
         let rows = concat_batches(&schema, &self.rows).map_err(|error| broken(&error))?;
         let deletes = RecordBatch::new_empty(Arc::new(schema.project(&[]).map_err(|error| broken(&error))?));
-        Ok(NetChanges { emptied: false, deletes, updates: vec![], rows })
+        Ok(NetChanges::new(deletes, rows))
     }
 }
 

@@ -2,7 +2,7 @@
 //! source keeps for it, and whether anybody wants something of it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -16,9 +16,13 @@ use syncline_types::{Error, Position, Result, codes};
 use super::{
     gather::Counted,
     live::{Observer, Turn},
+    mark::Behind,
     recopy::is_asked,
 };
-use crate::shell::prepare::choose;
+use crate::{
+    core::{Scope, StreamView},
+    shell::{self, prepare::choose},
+};
 
 const STEP: Duration = Duration::from_secs(1);
 /// The source is asked this often how far its log has come, in steps.
@@ -40,11 +44,29 @@ pub struct Lag {
     pub seconds: Option<f64>,
     /// Why it makes no progress, if it has made none for too long.
     pub stalled: Option<String>,
+    /// The streams that are followed.
+    #[serde(default)]
+    pub streams: BTreeMap<String, StreamLag>,
+}
+
+/// How one stream goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamLag {
+    /// Changes that were applied since following began.
+    pub changes: u64,
+    /// When the last of them was applied, in seconds since 1970; `None` before the first.
+    pub at: Option<u64>,
+    /// How long that was after it was committed at the source; `None` where the source does not tell.
+    pub seconds: Option<f64>,
+    /// How many bytes of the log were not yet applied to it; `None` where that cannot be told. There is one log for
+    /// all streams, and what of it is whose is known once it is read: it differs only where some are behind.
+    pub bytes: Option<u64>,
 }
 
 /// What the following tells of itself, for its observer and for whoever looks after it.
 pub(crate) struct Shared<'a> {
-    observer: Mutex<&'a mut dyn Observer>,
+    observer: Mutex<&'a mut dyn super::Observer>,
     seen: Mutex<Seen>,
 }
 
@@ -56,6 +78,9 @@ struct Seen {
     told_at: Option<Instant>,
     turn: Turn,
     error: Option<String>,
+    streams: BTreeMap<String, StreamLag>,
+    /// Streams that are not as far as the others, and where they are.
+    behind: BTreeMap<String, Behind>,
 }
 
 /// Hands on what it is told.
@@ -67,7 +92,11 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<'a> Shared<'a> {
-    pub(crate) fn new(observer: &'a mut dyn Observer, position: Position) -> Self {
+    pub(crate) fn new(
+        observer: &'a mut dyn super::Observer,
+        position: Position,
+        behind: BTreeMap<String, Behind>,
+    ) -> Self {
         let seen = Seen {
             position,
             committed_micros: None,
@@ -75,6 +104,8 @@ impl<'a> Shared<'a> {
             told_at: None,
             turn: Turn::Reading,
             error: None,
+            streams: BTreeMap::new(),
+            behind,
         };
         Shared { observer: Mutex::new(observer), seen: Mutex::new(seen) }
     }
@@ -87,6 +118,12 @@ impl Observer for Forward<'_, '_> {
         seen.committed_micros = counted.committed_micros.or(seen.committed_micros);
         seen.progress_at = Instant::now();
         (seen.told_at, seen.error) = (None, None);
+        let at = now_seconds();
+        for (stream, counted) in &counted.streams {
+            let lag = seen.streams.entry(stream.clone()).or_default();
+            lag.changes += counted.changes;
+            (lag.at, lag.seconds) = (Some(at), counted.committed_micros.and_then(seconds_since));
+        }
         drop(seen);
         locked(&self.0.observer).applied(counted, position);
     }
@@ -100,12 +137,27 @@ impl Observer for Forward<'_, '_> {
         locked(&self.0.seen).turn = turn;
     }
 
+    fn joined(&mut self, streams: &[String]) {
+        locked(&self.0.seen).behind.retain(|name, _| !streams.contains(name));
+        locked(&self.0.observer).joined(streams);
+    }
+
     fn lags(&mut self, lag: &Lag) {
         locked(&self.0.observer).lags(lag);
     }
 
     fn warned(&mut self, what: &str) {
         locked(&self.0.observer).warned(what);
+    }
+}
+
+impl shell::Observer for Forward<'_, '_> {
+    fn progress(&mut self, views: &[StreamView]) {
+        locked(&self.0.observer).progress(views);
+    }
+
+    fn retrying(&mut self, scope: Scope, error: &Error) {
+        locked(&self.0.observer).retrying(scope, error);
     }
 }
 
@@ -137,8 +189,10 @@ impl Watch<'_, '_> {
         let mut warned = false;
         for step in 1_u64.. {
             tokio::time::sleep(STEP).await;
+            // One copy comes to its end before the next begins.
+            let is_free = locked(&self.shared.seen).behind.is_empty();
             // What cannot be asked now is asked again; whoever follows notices if it lasts.
-            if is_asked(self.store.as_ref(), &self.pipeline.id).await.unwrap_or(false) {
+            if is_free && is_asked(self.store.as_ref(), &self.pipeline.id).await.unwrap_or(false) {
                 return Ok(Wanted::Again);
             }
             if step % LOOK_STEPS == 0
@@ -147,7 +201,7 @@ impl Watch<'_, '_> {
             {
                 return Ok(wanted);
             }
-            if step % TABLES_STEPS == 0 && self.has_new_streams().await {
+            if is_free && step % TABLES_STEPS == 0 && self.has_new_streams().await {
                 return Ok(Wanted::Again);
             }
         }
@@ -165,13 +219,23 @@ impl Watch<'_, '_> {
         if !is_behind {
             locked(&self.shared.seen).progress_at = Instant::now();
         }
-        let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let lag = Lag { at, bytes, seconds, stalled: self.stalled(&seen, is_behind) };
+        let stalled = self.stalled(&seen, is_behind);
+        let mut held = bytes;
+        let mut streams = BTreeMap::new();
+        for name in self.names {
+            let place = seen.behind.get(name).map_or(&seen.position, |behind| &behind.position);
+            let bytes = self.log.distance(place, head);
+            held = held.max(bytes);
+            let lag = seen.streams.get(name).copied().unwrap_or_default();
+            streams.insert(name.clone(), StreamLag { bytes, ..lag });
+        }
+        let lag = Lag { at: now_seconds(), bytes, seconds, stalled, streams };
         self.store
             .save_mark(&self.pipeline.id, LIVE_MARK, serde_json::to_string(&lag).ok().as_deref())
             .await?;
         locked(&self.shared.observer).lags(&lag);
-        Ok(self.budget(bytes, warned))
+        // What who is behind has yet to read is kept for all.
+        Ok(self.budget(held, warned))
     }
 
     /// Why there is no progress, when there has been none for too long.
@@ -232,6 +296,10 @@ impl Watch<'_, '_> {
         let Ok(found) = choose(self.pipeline, self.source).await else { return false };
         found.iter().any(|(_, stream)| !self.names.contains(&stream.name.to_string()))
     }
+}
+
+fn now_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn seconds_since(micros: i64) -> Option<f64> {

@@ -6,6 +6,8 @@ use syncline_connect::Sink;
 use syncline_state::{PipelineLock, StateDirectory, Store};
 use syncline_types::{Error, Result, codes};
 
+use crate::follow::is_copying;
+
 /// Held for as long as it lives.
 pub(crate) struct Guard {
     sink: Arc<dyn Sink>,
@@ -30,7 +32,7 @@ impl Guard {
         };
         let lock = state.lock(pipeline)?;
         let saved = store.load(pipeline).await?;
-        if saved.as_ref().is_some_and(|saved| !saved.finished) {
+        if saved.as_ref().is_some_and(|saved| !saved.finished) || is_copying(store, pipeline).await? {
             return Err(unfinished());
         }
         let epoch_min = saved.map_or(0, |saved| saved.epoch);

@@ -27,12 +27,13 @@ use std::{
 };
 
 use syncline_config::{Deletes, Pipeline};
-use syncline_connect::{Context, Read, Sink, Source, Target, Task, WriteMode};
+use syncline_connect::{Context, Origin, Read, Sink, Source, Target, Task, WriteMode};
 use syncline_state::{StateDirectory, Store};
 use syncline_types::{Error, ErrorKind, Result, codes};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    between::Between,
     shell::{Registry, StreamWork, removal::now_micros, work::broken},
     verify::{
         self, Ends, FollowedUpTo, StreamVerdict, compare,
@@ -123,7 +124,9 @@ pub async fn repair(
             .because(format!("`{}` cannot change single rows", to.name()))
             .hint("Copy the table again"));
     }
+    let shared = to.capabilities().sink.is_some_and(|sink| sink.shared);
     let ends = Ends::open(pipeline, registry, cx).await?;
+    ends.tell(observer);
     let config = to.configure(&pipeline.to)?;
     let store = state.open(true)?.ok_or_else(|| broken("the state was not created"))?;
     let store: Arc<dyn Store> = Arc::new(store);
@@ -136,6 +139,14 @@ pub async fn repair(
         (Err(error), Some(place))
             if *error.code() == codes::ALREADY_RUNNING && follows(&ends, place).await? =>
         {
+            if !shared {
+                return Err(Error::new(&codes::ALREADY_RUNNING, "repair", format!("`{}`", pipeline.id))
+                    .because(format!(
+                        "nobody else may write into `{}` while it is followed into",
+                        pipeline.to
+                    ))
+                    .hint("Stop the pipeline, repair, and run it again: it goes on from where it was"));
+            }
             // Nobody else repairs it meanwhile.
             let name = live_repair_of(&pipeline.id);
             let lock = state.lock(&name)?;
@@ -149,7 +160,8 @@ pub async fn repair(
     };
     let sink: Arc<dyn Sink> = Arc::from(to.sink(&config, cx.clone()).await?);
     let scratch = Scratch::create(state.path().join(format!("repair-{name}")))?;
-    let desk = Desk { pipeline, name, sink, store, cx, stop };
+    let origin = origin_of(ends.source.as_ref(), &ends.works, sink.as_ref()).await?;
+    let desk = Desk { pipeline, name, sink, store, origin, cx, stop };
     // What an earlier repair has left that was cut short.
     let cleared = desk.sink.close(&desk.name).await;
     let result = match cleared {
@@ -175,10 +187,17 @@ pub async fn repair(
     Ok(Repairs { streams, followed })
 }
 
+/// What rows have come through that are put right.
+pub(crate) async fn origin_of(source: &dyn Source, works: &[StreamWork], sink: &dyn Sink) -> Result<Origin> {
+    let reads: Vec<_> = works.iter().map(|work| Arc::clone(&work.read)).collect();
+    let targets: Vec<_> = works.iter().map(|work| Arc::clone(&work.target)).collect();
+    Between::of(source, &reads, sink, &targets, true).await?.onward(&Origin::default())
+}
+
 /// Whether every stream is copied already: what is being copied is nobody else's.
 async fn follows(ends: &Ends, place: &Place) -> Result<bool> {
     for work in &ends.works {
-        if !place.follows(&work.target.source).await? {
+        if !place.keeps_up(&work.target.source).await? {
             return Ok(false);
         }
     }

@@ -10,7 +10,7 @@ use std::{collections::HashMap, fs, sync::Arc};
 use arrow_array::{RecordBatch, UInt32Array};
 use serde_json::Value;
 use syncline_config::{OnError, Pipeline};
-use syncline_connect::{Context, Next, Read, Sink, Source, Target, Task, WriteMode};
+use syncline_connect::{Context, Next, Origin, Read, Sink, Source, Target, Task, WriteMode};
 use syncline_state::{Letter, NewLetter, SqliteStore, StateDirectory, Store};
 use syncline_types::{Comparison, Error, Predicate, Result, codes, row_json};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Scratch,
     guard::Guard,
+    origin_of,
     small::{Desk, repair_of},
     spill::Spill,
 };
@@ -95,10 +96,12 @@ pub async fn replay(
     let scratch = Scratch::create(state.path().join(format!("repair-{name}")))?;
     // Rows that fail again are letters again, whatever a run does with them.
     let lenient = Pipeline { on_error: OnError::DeadLetter, ..pipeline.clone() };
-    let desk =
-        Desk { pipeline: &lenient, name: name.clone(), sink, store: Arc::new(store.clone()), cx, stop };
+    let origin = Origin::default();
+    let store_of_desk = Arc::new(store.clone());
+    let mut desk =
+        Desk { pipeline: &lenient, name: name.clone(), sink, store: store_of_desk, origin, cx, stop };
     let result = tokio::select! {
-        result = all(&desk, &store, id, &source, place.as_ref(), &scratch) => result,
+        result = all(&mut desk, &store, id, &source, place.as_ref(), &scratch) => result,
         () = stop.cancelled() => Err(Error::new(&codes::INTERRUPTED, "replay dead letters of", format!("`{}`", pipeline.id))
             .because("it was asked to stop")
             .hint("The same command does what is left")),
@@ -111,7 +114,7 @@ pub async fn replay(
 }
 
 async fn all(
-    desk: &Desk<'_>,
+    desk: &mut Desk<'_>,
     store: &SqliteStore,
     id: Option<i64>,
     source: &Arc<dyn Source>,
@@ -121,8 +124,12 @@ async fn all(
     desk.sink.close(&desk.name).await?;
     let mut letters = store.letters(&desk.pipeline.id, id).await?;
     let mut replayed = vec![];
+    let mut works = vec![];
     for (choice, stream) in choose(desk.pipeline, source.as_ref()).await? {
-        let work = bind(desk.pipeline, choice, stream, 0, source.as_ref())?;
+        works.push(bind(desk.pipeline, choice, stream, 0, source.as_ref())?);
+    }
+    desk.origin = origin_of(source.as_ref(), &works, desk.sink.as_ref()).await?;
+    for work in works {
         let name = work.target.source.to_string();
         let (own, others) = letters.into_iter().partition(|letter| letter.stream == name);
         letters = others;

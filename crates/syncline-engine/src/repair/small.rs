@@ -8,7 +8,7 @@ use std::{
 };
 
 use syncline_config::{Deletes, Pipeline};
-use syncline_connect::{Context, Lanes, Read, Sink, Source, Target};
+use syncline_connect::{Context, Lanes, Origin, Read, Sink, Source, Target};
 use syncline_state::{NewLetter, Store};
 use syncline_steps::Chain;
 use syncline_types::{Error, Result};
@@ -28,6 +28,8 @@ pub(crate) struct Desk<'a> {
     /// Of its own: the pipeline's lock is held by another one.
     pub(crate) sink: Arc<dyn Sink>,
     pub(crate) store: Arc<dyn Store>,
+    /// What the rows have come through.
+    pub(crate) origin: Origin,
     pub(crate) cx: &'a Context,
     pub(crate) stop: &'a CancellationToken,
 }
@@ -104,6 +106,7 @@ impl Desk<'_> {
             vec![stream],
         );
         work.parallel = self.pipeline.parallel;
+        work.origin = Some(self.origin.clone());
         let job = Job {
             run_new: run::run_id(random),
             fingerprint: String::new(),

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     core::{Answer, LaneAction},
+    follow::owner_of,
     incremental::Place,
 };
 
@@ -121,7 +122,7 @@ impl Work {
     fn place(&self, stream: usize, split: SplitId, at: Option<Position>) -> Result<LetterPlace> {
         let run = self.run()?;
         let stream = self.stream(stream)?.target.stream;
-        Ok(LetterPlace { pipeline: run.pipeline, run: run.run, stream, split, at })
+        Ok(LetterPlace { pipeline: owner_of(&run.pipeline).to_owned(), run: run.run, stream, split, at })
     }
 
     async fn open_reader(

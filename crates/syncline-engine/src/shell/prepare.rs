@@ -9,8 +9,8 @@ use std::{
 use async_trait::async_trait;
 use syncline_config::{Deletes, Pipeline, StreamChoice, Sync};
 use syncline_connect::{
-    AnyConnector, Configured, Context, Delivery, Finding, Read, Report, Selection, Severity, Sink, Source,
-    Stream, Target, TargetPlan, Task, WriteMode,
+    AnyConnector, Configured, Context, Delivery, Finding, Log, Read, Report, Selection, Severity, Sink,
+    Source, Stream, Target, TargetPlan, Task, WriteMode,
 };
 use syncline_state::StateDirectory;
 use syncline_steps::{Chain, StepSpec};
@@ -47,6 +47,8 @@ pub struct Prepared {
     pub cx: Context,
     /// Opens the target for reading.
     pub reopen: Arc<dyn Reopen>,
+    /// The log in which the place of a copy has to be known to the transaction.
+    pub(crate) exact: Option<Arc<dyn Log>>,
 }
 
 /// A stream that is ready.
@@ -76,6 +78,14 @@ impl Prepared {
             stream.work.target = Arc::new(Target { stream: number, ..Target::clone(&stream.work.target) });
         }
         self.fingerprint = fingerprint(self.streams.iter().map(|stream| &stream.work));
+    }
+
+    /// Its streams by their names at the source, with how many rows they have as far as that is known.
+    pub(crate) fn sizes(&self) -> Vec<(String, Option<u64>)> {
+        let size = |stream: &PreparedStream| {
+            (stream.work.target.source.to_string(), stream.work.read.stream.rows_estimate)
+        };
+        self.streams.iter().map(size).collect()
     }
 
     /// The first thing that stands in the way of a run.
@@ -120,9 +130,9 @@ pub async fn prepare(
     let sink: Arc<dyn Sink> = Arc::from(sink_connector.sink(&to_config, cx.clone()).await?);
 
     let chosen = choose(pipeline, source.as_ref()).await?;
-    let known = match pipeline.sync {
+    let (known, again) = match pipeline.sync {
         Sync::Follow if !anew => follow::known_streams(state, &pipeline.id).await?,
-        _ => BTreeMap::new(),
+        _ => Default::default(),
     };
     let (mut works, mut choices) = (vec![], vec![]);
     for (number, (choice, stream)) in chosen.into_iter().enumerate() {
@@ -142,7 +152,9 @@ pub async fn prepare(
         let readable = sink_capability.keyed && sink_connector.capabilities().snapshot.is_some();
         // A copy of what is followed finds nothing to remove in a sink that keeps nothing.
         let forgets = pipeline.sync == Sync::Follow && !sink_capability.readable;
-        let removes = choice.deletes != Deletes::Ignore && choice.write == WriteMode::Merge && !forgets;
+        let removes = matches!(choice.deletes, Deletes::Soft | Deletes::Apply)
+            && choice.write == WriteMode::Merge
+            && !forgets;
         if removes && !readable {
             return Err(Error::new(&codes::UNSUPPORTED, "remove rows from", format!("`{}`", stream.name))
                 .because(format!(
@@ -152,7 +164,12 @@ pub async fn prepare(
                 .hint("Leave `deletes` out (--deletes)"));
         }
         let id = u32::try_from(number).map_err(|_| super::work::broken("there are too many streams"))?;
+        let name = stream.name.to_string();
         let mut work = bind(pipeline, &choice, stream, id, source.as_ref())?;
+        if work.by_values() && (known.contains_key(&name) || again.contains(&name)) {
+            // The rows that are there are its own, whoever has made the table.
+            work.target = Arc::new(Target { overwrite_said: true, ..Target::clone(&work.target) });
+        }
         if forgets {
             work.deletes = Deletes::Ignore;
         }
@@ -167,8 +184,12 @@ pub async fn prepare(
     let read: Vec<Arc<Read>> = reads.iter().filter(is_read).cloned().collect();
     let mut shared_findings = source.inspect(&read).await?;
     shared_findings.extend(from.findings.iter().chain(&to.findings).cloned());
+    let mut told = Delivery::ExactlyOnce;
     if pipeline.sync == Sync::Follow {
-        shared_findings.extend(follow::inspect(pipeline, source.as_ref(), &works).await?);
+        let found =
+            follow::inspect(pipeline, source.as_ref(), sink.as_ref(), sink_capability, &works).await?;
+        shared_findings.extend(found.0);
+        told = found.1;
     }
     let removals = plan_removals(sink.as_ref(), &works, &plans).await?;
     let fingerprint = fingerprint(works.iter());
@@ -186,7 +207,11 @@ pub async fn prepare(
                 plan.publish.extend(removal.publish);
             }
             work.before.clone_from(&plan.before);
-            let delivery = sink.guarantee(&work.target);
+            let delivery = sink.guarantee(&work.target).min(match (told, work.target.write) {
+                // A log of changes has once more what is told once more.
+                (Delivery::Idempotent, WriteMode::Append) => Delivery::AtLeastOnce,
+                _ => told,
+            });
             PreparedStream { choice, findings: plan.findings.clone(), work, plan, delivery, ahead: None }
         })
         .collect();
@@ -210,6 +235,7 @@ pub async fn prepare(
         fingerprint,
         cx: cx.clone(),
         reopen,
+        exact: None,
     })
 }
 
@@ -230,7 +256,7 @@ async fn plan_removals(
     Ok(removals)
 }
 
-/// The sink's connector, to be opened for reading.
+/// The sink's connector, to be opened once more.
 struct Opener {
     connector: &'static dyn AnyConnector,
     config: Configured,
@@ -241,6 +267,13 @@ struct Opener {
 impl Reopen for Opener {
     async fn open(&self) -> Result<Arc<dyn Source>> {
         Ok(Arc::from(self.connector.source(&self.config, self.cx.clone()).await?))
+    }
+
+    async fn sink(&self) -> Result<Option<Arc<dyn Sink>>> {
+        if !self.connector.capabilities().sink.is_some_and(|sink| sink.shared) {
+            return Ok(None);
+        }
+        Ok(Some(Arc::from(self.connector.sink(&self.config, self.cx.clone()).await?)))
     }
 }
 
@@ -367,15 +400,27 @@ pub(crate) fn bind(
         key.clear();
         (output.key, output.unique) = (vec![], vec![]);
     }
+    let write = match choice.write {
+        // Without a key a copy can only take the place of all rows.
+        WriteMode::Merge
+            if pipeline.sync == Sync::Follow
+                && !choice.write_said
+                && key.is_empty()
+                && read.schema().key.is_empty() =>
+        {
+            WriteMode::Overwrite
+        }
+        write => write,
+    };
     // The mark belongs into the transaction that publishes, so there has to be one.
-    let direct = choice.write == WriteMode::Append && read.stream.order.outlives_snapshot();
+    let direct = write == WriteMode::Append && read.stream.order.outlives_snapshot();
     let staged = !direct || incremental.is_some();
     let target = Target {
         stream: id,
         source: name.clone(),
         name: choice.to.clone().unwrap_or_else(|| StreamName::bare(&name.table)),
         schema: output,
-        write: choice.write,
+        write,
         key,
         staged,
         replace: choice.replace,
@@ -395,7 +440,8 @@ pub(crate) fn bind(
         Sync::Full | Sync::Incremental => None,
     };
     // Only a merge leaves rows that the source does not have.
-    let deletes = if choice.write == WriteMode::Merge { choice.deletes } else { Deletes::Ignore };
+    let removes = write == WriteMode::Merge && choice.deletes != Deletes::Told;
+    let deletes = if removes { choice.deletes } else { Deletes::Ignore };
     Ok(StreamWork { read, chain, target, before: vec![], incremental, deletes, passage })
 }
 
@@ -500,7 +546,7 @@ pub(crate) fn fingerprint<'a>(streams: impl Iterator<Item = &'a StreamWork>) -> 
         feed(&target.write.to_string());
         feed(&target.key.join(","));
         match stream.deletes {
-            Deletes::Ignore => {}
+            Deletes::Ignore | Deletes::Told => {}
             Deletes::Soft => feed("soft deletes"),
             Deletes::Apply => feed("deletes"),
         }

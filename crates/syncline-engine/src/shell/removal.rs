@@ -15,7 +15,7 @@ use std::{
 use async_trait::async_trait;
 use syncline_config::Deletes;
 use syncline_connect::{
-    Marking, Next, Outcome, ProgressDelta, ProgressRow, RunRef, Source, Target, TargetProgress, Task,
+    Marking, Next, Outcome, ProgressDelta, ProgressRow, RunRef, Sink, Source, Target, TargetProgress, Task,
     WriteMode,
 };
 use syncline_steps::StepSpec;
@@ -33,7 +33,7 @@ pub(crate) const DELETED_AT: &str = "_deleted_at";
 /// Keys that are removed at once: their hashes are held in memory, 16 bytes each.
 const KEYS_MAX: usize = 4_000_000;
 
-/// Opens the target for reading.
+/// Opens the target once more, for reading above all.
 #[async_trait]
 pub trait Reopen: Send + Sync {
     /// As it is now.
@@ -41,6 +41,14 @@ pub trait Reopen: Send + Sync {
     /// # Errors
     /// When it cannot be opened.
     async fn open(&self) -> Result<Arc<dyn Source>>;
+
+    /// Once more for writing, where somebody else may write while a pipeline follows into it.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    async fn sink(&self) -> Result<Option<Arc<dyn Sink>>> {
+        Ok(None)
+    }
 }
 
 /// How the target is read.
@@ -63,7 +71,7 @@ pub(super) fn not_deleted() -> StepSpec {
 /// The target for keys of rows that are to go; `None` where they stay.
 pub(crate) fn removal_target(work: &StreamWork, stream: u32) -> Option<Target> {
     let task = match work.deletes {
-        Deletes::Ignore => return None,
+        Deletes::Ignore | Deletes::Told => return None,
         Deletes::Soft => Task::Update,
         Deletes::Apply => Task::Delete,
     };
@@ -101,6 +109,8 @@ impl verify::Observer for Silent {
     fn difference(&mut self, _: &str, _: &Difference) {}
     fn settling(&mut self, _: &str, _: u64) {}
     fn unsettled(&mut self, _: &str, _: &Difference) {}
+
+    fn passed_over(&mut self, _: &str) {}
 }
 
 impl Work {

@@ -123,7 +123,7 @@ fn job(prepared: &Prepared, options: RunOptions) -> Job {
         .streams
         .iter()
         .map(|stream| StreamJob {
-            outlives_snapshot: stream.work.read.stream.order.outlives_snapshot(),
+            outlives_snapshot: stream.work.read.stream.order.outlives_snapshot() && !stream.work.by_values(),
             staged: stream.work.target.staged,
             write: stream.work.target.write,
             removes: stream.work.deletes != Deletes::Ignore,
@@ -166,6 +166,7 @@ fn work(prepared: Prepared, store: Arc<dyn Store>) -> Work {
         prepared.streams.into_iter().map(|stream| stream.work).collect(),
     );
     work.parallel = pipeline.parallel;
+    work.exact = prepared.exact;
     work.limits = Limits::new(pipeline.limits.rows_per_second, pipeline.limits.bytes_per_second);
     work
 }

@@ -4,19 +4,20 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use syncline_config::Deletes;
 use syncline_connect::{
-    Action as TargetAction, Context, Read, RunRef, Session, Sink, Source, Splitter, Target,
+    Action as TargetAction, Context, Log, Origin, Read, RunRef, Session, Sink, Source, Splitter, Target,
 };
 use syncline_state::{NewRun, NewStream, Store};
 use syncline_steps::Chain;
-use syncline_types::{Error, Result, codes};
+use syncline_types::{Error, Position, Result, codes};
 
 use super::{
     Limits, ReadBack,
     incremental::{Incremental, Within},
 };
 use crate::{
+    between::Between,
     core::{Action, Answer, Failure, StreamAction, StreamPhase},
-    follow::Passage,
+    follow::{Passage, save_place},
 };
 
 /// What a run works with. Shared by everything that is done for it.
@@ -47,6 +48,10 @@ pub struct Work {
     pub read_back: Option<ReadBack>,
     /// Each stream within the run's window, where it has one.
     pub(super) windows: Vec<OnceLock<Within>>,
+    /// The log of which the place of a copy without a key has to be known.
+    pub(crate) exact: Option<Arc<dyn Log>>,
+    /// What the rows have come through; asked for where nobody says.
+    pub(crate) origin: Option<Origin>,
     /// The run, once it has begun, and its session.
     pub(super) now: Mutex<Now>,
     /// Every error that the core has been told of, by its number.
@@ -77,6 +82,8 @@ pub struct StreamWork {
 pub(super) struct Now {
     run: Option<RunRef>,
     session: Option<Arc<dyn Session>>,
+    /// Which place in the log the session's snapshot is, where that has to be known.
+    place: Option<Position>,
 }
 
 /// What is kept for a stream between its actions.
@@ -88,6 +95,13 @@ pub struct StreamState {
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What is behind these locks is replaced whole, so a panic elsewhere leaves nothing half done.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl StreamWork {
+    /// Whether it is followed without a key: see [`Passage::by_values`].
+    pub(crate) fn by_values(&self) -> bool {
+        self.passage.as_ref().is_some_and(|passage| passage.by_values())
+    }
 }
 
 impl Work {
@@ -117,6 +131,8 @@ impl Work {
             parallel: 1,
             limits: Limits::default(),
             read_back: None,
+            exact: None,
+            origin: None,
             now: Mutex::default(),
             errors: Mutex::default(),
         }
@@ -170,12 +186,12 @@ impl Work {
                 let mut new = self.new_run(&run, epoch);
                 self.new_windows(&mut new.streams).await?;
                 self.store.create(&new).await?;
-                self.begin_run(run, epoch);
+                self.begin_run(run, epoch).await?;
             }
             Action::ResumeRun { run, epoch, deltas, published } => {
                 self.saved_windows(&run, &published).await?;
                 self.store.resume(&run, epoch, &deltas, &published).await?;
-                self.begin_run(run, epoch);
+                self.begin_run(run, epoch).await?;
             }
             Action::BeginSession => self.begin_session().await?,
             Action::FinishRun => self.store.finish(&self.run()?.run).await?,
@@ -186,8 +202,19 @@ impl Work {
         Ok(Answer::Done)
     }
 
-    fn begin_run(&self, run: String, epoch: u64) {
-        locked(&self.now).run = Some(RunRef { pipeline: self.pipeline.clone(), run, epoch });
+    async fn begin_run(&self, run: String, epoch: u64) -> Result<()> {
+        let origin = match &self.origin {
+            Some(origin) => origin.clone(),
+            None => {
+                let reads: Vec<_> = self.streams.iter().map(|stream| Arc::clone(&stream.read)).collect();
+                let targets: Vec<_> = self.streams.iter().map(|stream| Arc::clone(&stream.target)).collect();
+                let (source, sink) = (self.source.as_ref(), self.sink.as_ref());
+                Between::of(source, &reads, sink, &targets, true).await?.onward(&Origin::default())?
+            }
+        };
+        let pipeline = self.pipeline.clone();
+        locked(&self.now).run = Some(RunRef { pipeline, run, epoch, origin });
+        Ok(())
     }
 
     async fn begin_session(&self) -> Result<()> {
@@ -196,8 +223,15 @@ impl Work {
         let reads: Vec<Arc<Read>> = (0..self.streams.len())
             .map(|number| self.stream(number).map(|stream| Arc::clone(&stream.read)))
             .collect::<Result<_>>()?;
-        let session = self.source.begin(&reads, self.parallel).await?;
-        locked(&self.now).session = Some(Arc::from(session));
+        let (session, place) = match &self.exact {
+            Some(log) => {
+                let (session, place) = log.snapshot(&reads, self.parallel).await?;
+                (session, Some(place))
+            }
+            None => (self.source.begin(&reads, self.parallel).await?, None),
+        };
+        let mut now = locked(&self.now);
+        (now.session, now.place) = (Some(Arc::from(session)), place);
         Ok(())
     }
 
@@ -255,7 +289,17 @@ impl Work {
             StreamAction::PlanSplit { after } => {
                 let mut splitter = match state.splitter.take() {
                     Some(splitter) => splitter,
-                    None => self.session()?.splitter(&stream.read, after.as_ref()).await?,
+                    None => {
+                        let session = self.session()?;
+                        // A stream without a key is read from one snapshot only, or begun again.
+                        if stream.by_values() && after.is_none() {
+                            let place = locked(&self.now).place.clone();
+                            let place =
+                                place.ok_or_else(|| broken("the snapshot has no place in the log"))?;
+                            save_place(self.store.as_ref(), &self.pipeline, stream, &place).await?;
+                        }
+                        session.splitter(&stream.read, after.as_ref()).await?
+                    }
                 };
                 let split = splitter.next().await?;
                 state.splitter = Some(splitter);

@@ -1,12 +1,11 @@
 //! Where one row is, and why it is not where it is looked for.
 //!
 //! Both ends are asked for it, the steps are done one after the other, dead letters are looked through
-//! for its key, and where a pipeline follows, its place in the log. What cannot be told is when the row
-//! was changed last, and whether a change of it is in a part of the log that is not applied yet: the log
-//! is not read for it.
+//! for its key, and where a pipeline follows, its place in the log and what it has noted of the changes that it
+//! has read. The log itself is not read for it.
 
 mod key;
-mod row;
+pub(crate) mod row;
 
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use tokio::time::Instant;
 
 use self::{key::Key, row::AtSource};
 use crate::{
+    follow::{Told, recent::last_change},
     shell::{Registry, StreamWork, work::broken},
     verify::{
         self, Ends, Kind, Standing,
@@ -71,6 +71,8 @@ pub struct Traced {
     pub differing: Vec<String>,
     /// How far the pipeline is that follows.
     pub standing: Option<Standing>,
+    /// What the pipeline has read of it last, where it follows.
+    pub told: Option<Told>,
     /// What it all comes to.
     pub verdict: Verdict,
 }
@@ -134,7 +136,7 @@ pub async fn trace(
         None => vec![],
     };
     let read = whole(work, input, &key);
-    let found = row::read(ends.source.as_ref(), &read, &key, &texts).await?;
+    let found = row::read(ends.source.as_ref(), &read, &key.names(), &texts).await?;
     let (raw, unreadable) = match found {
         AtSource::Row(row) => (Some(row), None),
         AtSource::Nothing => (None, None),
@@ -149,6 +151,10 @@ pub async fn trace(
         (Some(raw), _) => Known::Row(raw.clone()),
         (None, Some(arrays)) => Known::Key(key.row(&read.schema(), &arrays)?, key.names()),
         (None, None) => Known::Nothing,
+    };
+    let row = match &known {
+        Known::Row(row) | Known::Key(row, _) => Some(row.clone()),
+        Known::Nothing => None,
     };
     let target_key = TargetKey::of(pipeline, work, input, steps, known)?;
     let is_its = |letter: &Letter| {
@@ -186,6 +192,10 @@ pub async fn trace(
         standing: match &place {
             Some(place) => Some(place.standing().await?),
             None => None,
+        },
+        told: match (&place, row) {
+            (Some(_), Some(row)) => last_change(state, &pipeline.id, &work.read, &row).await?,
+            _ => None,
         },
     })
 }
@@ -238,6 +248,10 @@ fn chosen<'a>(ends: &'a Ends, stream: &str) -> Result<(&'a StreamWork, &'a (Tabl
         source.to_string() == stream
             || !exactly && (source.table == stream || target.to_string() == stream || target.table == stream)
     };
+    let ends_so = |name: &&String| **name == stream || name.rsplit('.').next() == Some(stream);
+    if let Some(name) = ends.logs.iter().find(ends_so) {
+        return Err(verify::log_of_changes("trace a row of", name));
+    }
     let mut all = ends.works.iter().zip(&ends.written);
     let exact = all.clone().find(|(work, _)| is(work, true));
     exact.or_else(|| all.find(|(work, _)| is(work, false))).ok_or_else(|| {

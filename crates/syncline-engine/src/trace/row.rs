@@ -9,14 +9,14 @@ use syncline_connect::{Next, Read, Source};
 use syncline_steps::{Chain, StepSpec};
 use syncline_types::{Error, Predicate, Result, TableSchema};
 
-use super::{Step, key::Key};
+use super::Step;
 use crate::{
     shell::work::broken,
     verify::{look::equal, rows},
 };
 
 /// What the source has of the row, in the columns that its steps begin with and those of the key.
-pub(super) enum AtSource {
+pub(crate) enum AtSource {
     Nothing,
     Row(RecordBatch),
     /// It is there, and cannot be read.
@@ -24,9 +24,13 @@ pub(super) enum AtSource {
 }
 
 /// Reads it: by its key where the source finds rows by it, else with all the others.
-pub(super) async fn read(source: &dyn Source, read: &Read, key: &Key, texts: &[String]) -> Result<AtSource> {
+pub(crate) async fn read(
+    source: &dyn Source,
+    read: &Read,
+    names: &[String],
+    texts: &[String],
+) -> Result<AtSource> {
     let schema = read.schema();
-    let names = key.names();
     let asked = Predicate::And(names.iter().zip(texts).map(|(name, text)| equal(name, text)).collect());
     let filter = Some(asked).filter(|asked| source.evaluates(&read.stream, asked));
     let by_key = filter.is_some();
@@ -41,7 +45,7 @@ pub(super) async fn read(source: &dyn Source, read: &Read, key: &Key, texts: &[S
                 Next::Idle(_) => continue,
                 Next::End => break,
             };
-            let found = rows::texts(&batch.rows, &schema, &names)?;
+            let found = rows::texts(&batch.rows, &schema, names)?;
             let is_it: BooleanArray = found.iter().map(|found| Some(found.as_slice() == texts)).collect();
             let row = filter_record_batch(&batch.rows, &is_it).map_err(|error| broken(&error.to_string()))?;
             if row.num_rows() > 0 {

@@ -195,7 +195,7 @@ async fn had(pair: &Pair, side: &Side, way: &Way, wanted: &[u128]) -> Result<Had
     let mut had = Had::new();
     visit(pair, side, way, wanted, |row, hash| {
         let value = side.rows.hash(row)?.pop().unwrap_or_default();
-        let text = rows::texts(row, &side.schema, &pair.key)?.pop().unwrap_or_default();
+        let text = rows::texts(row, &side.schema, &pair.naming())?.pop().unwrap_or_default();
         let (rows, _) = had.entry(hash).or_insert_with(|| (Rows::default(), text));
         rows.count += 1;
         rows.sum = rows.sum.wrapping_add(value);

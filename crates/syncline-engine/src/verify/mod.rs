@@ -21,7 +21,7 @@ pub(crate) mod wanted;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use syncline_config::{Pipeline, Sync};
-use syncline_connect::{Context, Sink, Source};
+use syncline_connect::{Context, Sink, Source, WriteMode};
 use syncline_state::StateDirectory;
 use syncline_steps::StepSpec;
 use syncline_types::{Error, Result, TableSchema, codes};
@@ -51,6 +51,8 @@ pub trait Observer: Send {
     fn settling(&mut self, stream: &str, rows: u64);
     /// A row that differs in the last look, and may be on its way.
     fn unsettled(&mut self, stream: &str, difference: &Difference);
+    /// A stream whose target is a log of changes, which is nothing to compare.
+    fn passed_over(&mut self, stream: &str);
 }
 
 /// What was found of a pipeline.
@@ -78,6 +80,8 @@ pub(crate) struct Ends {
     pub(crate) works: Vec<StreamWork>,
     /// For each of these, what its steps begin with, and the steps.
     pub(crate) written: Vec<(TableSchema, Vec<StepSpec>)>,
+    /// The streams whose targets are logs of changes, by their names at the source.
+    pub(crate) logs: Vec<String>,
 }
 
 impl Ends {
@@ -91,14 +95,33 @@ impl Ends {
         let source: Arc<dyn Source> =
             Arc::from(from.source(&from.configure(&pipeline.from)?, cx.clone()).await?);
         let target: Arc<dyn Source> = Arc::from(to.source(&to.configure(&pipeline.to)?, cx.clone()).await?);
-        let (mut works, mut all) = (vec![], vec![]);
+        let (mut works, mut all, mut logs) = (vec![], vec![], vec![]);
         for (number, (choice, stream)) in choose(pipeline, source.as_ref()).await?.into_iter().enumerate() {
             let id = u32::try_from(number).map_err(|_| broken("there are too many streams"))?;
+            if pipeline.sync == Sync::Follow && choice.write == WriteMode::Append {
+                logs.push(stream.name.to_string());
+                continue;
+            }
             all.push(written(choice, &stream)?);
             works.push(bind(pipeline, choice, stream, id, source.as_ref())?);
         }
-        Ok(Ends { source, target, works, written: all })
+        match logs.first().filter(|_| works.is_empty()) {
+            Some(name) => Err(log_of_changes("compare", name)),
+            None => Ok(Ends { source, target, works, written: all, logs }),
+        }
     }
+
+    /// Tells of those that are not compared.
+    pub(crate) fn tell(&self, observer: &mut dyn Observer) {
+        self.logs.iter().for_each(|stream| observer.passed_over(stream));
+    }
+}
+
+/// Why a stream is not compared that has a row for each change.
+pub(crate) fn log_of_changes(operation: &str, stream: &str) -> Error {
+    Error::new(&codes::UNSUPPORTED, operation, format!("`{stream}`"))
+        .because("its target is a log of changes (write: append), which has a row for each change and not for each row")
+        .hint("Ask the target itself: _op, _seq and _position tell what became of a row")
 }
 
 /// Compares every stream of a pipeline. Where changes are followed, rows that differ are looked at again
@@ -115,6 +138,7 @@ pub async fn verify(
     observer: &mut dyn Observer,
 ) -> Result<Verified> {
     let ends = Ends::open(pipeline, registry, cx).await?;
+    ends.tell(observer);
     let place = followed(pipeline, registry, cx, ends.source.as_ref(), state).await?;
     let moment = match &place {
         Some(place) => Some(place.moment().await?),

@@ -200,6 +200,14 @@ impl Pair {
         })
     }
 
+    /// The columns by which a row is named: its key, or all where there is none.
+    pub(crate) fn naming(&self) -> Vec<String> {
+        match self.key.is_empty() {
+            true => self.pairing.iter().map(|(name, _)| name.clone()).collect(),
+            false => self.key.clone(),
+        }
+    }
+
     /// Hashes the keys of one side's rows.
     pub(crate) fn keys(&self, schema: &TableSchema) -> Result<RowHasher> {
         RowHasher::new(schema, &self.pairing)

@@ -2,6 +2,7 @@
 //! where the log ends.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -105,14 +106,19 @@ impl Place {
         Ok(Moment { position: self.head().await?, micros })
     }
 
-    /// Up to where everything is applied.
-    pub(crate) async fn position(&self) -> Result<Position> {
-        let mark = self.mark().await?.position;
+    /// The mark as it is now, looked at whether it has moved.
+    async fn look(&self) -> Result<FollowMark> {
+        let mark = self.mark().await?;
         let mut watched = self.watched();
-        if watched.mark != mark {
-            *watched = Watched { mark: mark.clone(), since: Instant::now(), moved: true };
+        if watched.mark != mark.position {
+            *watched = Watched { mark: mark.position.clone(), since: Instant::now(), moved: true };
         }
         Ok(mark)
+    }
+
+    /// Up to where everything of a stream is applied: one that is behind is not as far as the others.
+    pub(crate) async fn position(&self, stream: &StreamName) -> Result<Position> {
+        Ok(self.look().await?.place_of(&stream.to_string()).clone())
     }
 
     /// Whether everything before a position is applied at a mark.
@@ -127,15 +133,22 @@ impl Place {
 
     /// Where it stands.
     pub(crate) async fn standing(&self) -> Result<Standing> {
-        let mark = self.position().await?;
+        let mark = self.look().await?.position;
         let behind = self.log.distance(&mark, &self.head().await?);
         let moves = self.watched().moved && self.still_for() < STILL_AFTER;
         Ok(Standing { mark, behind, runs: moves || self.state.is_locked(&self.pipeline) })
     }
 
-    /// Whether a stream is copied, so that its changes are applied.
+    /// Whether a stream is followed, if some way behind the others.
     pub(crate) async fn follows(&self, stream: &StreamName) -> Result<bool> {
-        Ok(self.mark().await?.copied.contains_key(&stream.to_string()))
+        let (mark, name) = (self.mark().await?, stream.to_string());
+        Ok(mark.copied.contains_key(&name) || mark.behind.contains_key(&name))
+    }
+
+    /// Whether a stream is copied and as far as the others, so that its changes are applied with theirs.
+    pub(crate) async fn keeps_up(&self, stream: &StreamName) -> Result<bool> {
+        let (mark, name) = (self.mark().await?, stream.to_string());
+        Ok(mark.copied.contains_key(&name) && !mark.behind.contains_key(&name))
     }
 
     /// Rows at the target are about to be as they were at the source at any time up to now, while the
@@ -154,7 +167,7 @@ impl Place {
         };
         let mark = self.mark().await?;
         let steady_from = Some(self.head().await?);
-        let mark = FollowMark { steady_from, ..mark };
+        let mark = FollowMark { steady_from, unsteady: BTreeSet::new(), ..mark };
         store.save_mark(&self.pipeline, LOG_MARK, Some(&mark.write())).await
     }
 }

@@ -8,7 +8,7 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
-use syncline_types::{Position, Result, Split, SplitId};
+use syncline_types::{Position, Result, Split, SplitId, StreamName};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -73,7 +73,7 @@ pub(crate) async fn compare_moving(
         }
         let until = *until.get_or_insert_with(|| Instant::now() + settle);
         let found = wanted.found.take().unwrap_or_default();
-        let (schema, key) = (pair.source.schema.clone(), pair.key.clone());
+        let (schema, key) = (pair.source.schema.clone(), pair.naming());
         // A look is taken in sessions of its own.
         drop(pair);
         let differing = verdict.differing();
@@ -130,7 +130,8 @@ async fn settle_all(
     let mut all = Settled::default();
     let mut looks = 0;
     while !suspects.is_empty() {
-        let mark = place.position().await?;
+        let stream = &lookup.work.target.source;
+        let mark = place.position(stream).await?;
         let began = Instant::now();
         let seen = lookup.look(&mut suspects, splits).await?;
         let took = began.elapsed();
@@ -149,7 +150,7 @@ async fn settle_all(
         looks += 1;
         if took >= LOOK_QUICK && !suspects.is_empty() {
             // Another look is too dear before anything can be told by it.
-            wait_past(place, &head, until).await?;
+            wait_past(place, stream, &head, until).await?;
         }
         // Of those that the pipeline is past something is still found out.
         let hopeless = place.stands_still() && suspects.iter().all(|suspect| suspect.past == 0);
@@ -167,8 +168,8 @@ async fn settle_all(
 }
 
 /// Waits until the pipeline is past a position, or there is no more time, or nobody applies changes.
-async fn wait_past(place: &Place, position: &Position, until: Instant) -> Result<()> {
-    while !place.is_past(&place.position().await?, position)?
+async fn wait_past(place: &Place, stream: &StreamName, position: &Position, until: Instant) -> Result<()> {
+    while !place.is_past(&place.position(stream).await?, position)?
         && !place.stands_still()
         && Instant::now() < until
     {
@@ -282,5 +283,9 @@ impl Observer for Unnamed<'_> {
 
     fn unsettled(&mut self, stream: &str, difference: &Difference) {
         self.observer.unsettled(stream, difference);
+    }
+
+    fn passed_over(&mut self, stream: &str) {
+        self.observer.passed_over(stream);
     }
 }

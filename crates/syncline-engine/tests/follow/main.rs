@@ -1,6 +1,6 @@
 //! Following, against a simulated source, target and state: crashes between any two calls, errors
-//! before and after the deed, transactions in parts, copies that are of many moments, and processes that
-//! go on after another one has taken over.
+//! before and after the deed, transactions in parts, columns that change, values that only one row may
+//! have, rows without any key, copies that are of many moments, and processes that go on after another one has taken over.
 //!
 //! At every moment the target has to be what the source was at the position that the target names.
 //! `SYNCLINE_SEEDS` says how many seeds (1,000), `SYNCLINE_SEED` runs one.
@@ -42,7 +42,18 @@ fn the_target_is_always_what_the_source_was_on_any_seed() {
     }
     println!("{all:?}");
     if seeds().count() >= 1_000 {
-        assert!(all.crashes > 1_000 && all.errors > 1_000 && all.fenced > 50 && all.parts > 500, "{all:?}");
+        assert!(
+            all.crashes > 1_000
+                && all.errors > 1_000
+                && all.fenced > 50
+                && all.parts > 500
+                && all.evolved > 500
+                && all.refused > 50
+                && all.read > 50
+                && all.moved > 50
+                && all.joined > 300,
+            "{all:?}"
+        );
     }
 }
 

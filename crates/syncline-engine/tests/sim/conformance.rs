@@ -20,6 +20,8 @@ const TRANSACTIONAL: SinkCapability = SinkCapability {
     merge: true,
     keyed: false,
     changes: false,
+    whole_rows: false,
+    shared: false,
     readable: true,
 };
 
@@ -31,6 +33,8 @@ const AT_ONCE: SinkCapability = SinkCapability {
     merge: true,
     keyed: false,
     changes: false,
+    whole_rows: false,
+    shared: false,
     readable: true,
 };
 

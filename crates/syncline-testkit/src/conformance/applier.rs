@@ -3,14 +3,17 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use arrow_array::{Array, Int64Array, RecordBatch, UInt64Array};
-use syncline_connect::{Applier, LOG_MARK, NetChanges, RunRef, Sink, SinkCapability, Target, WriteMode};
+use syncline_connect::{
+    Applier, Emptied, LOG_MARK, Moved, NetChanges, RunRef, Sink, SinkCapability, Target, WriteMode,
+};
 use syncline_types::{Column, ErrorKind, LogicalType, codes};
 
 use super::{
     Fixture, Row, batch, run_ref,
     sink::{open, take_over},
-    skewed, target, typed,
+    skewed, sorted, target, typed,
 };
+use crate::seed::Rng;
 
 pub(super) async fn prove(fixture: &dyn Fixture, claims: SinkCapability) {
     if !claims.changes {
@@ -25,6 +28,14 @@ pub(super) async fn prove(fixture: &dyn Fixture, claims: SinkCapability) {
     }
     changes_are_applied_in_their_order(fixture).await;
     many_changes_come_to_the_same_as_few(fixture).await;
+    a_row_that_moves_takes_along_what_is_not_told(fixture).await;
+    rows_that_are_there_can_be_noted(fixture).await;
+    every_row_is_added_where_there_is_no_key(fixture).await;
+    if claims.whole_rows && fixture.has_keyless_tables() {
+        rows_without_a_key_go_by_their_values(fixture).await;
+        typed::rows_are_found_by_their_values(fixture).await;
+    }
+    new_rows_may_be_there_already(fixture).await;
     several_parts_are_one_transaction(fixture).await;
     what_is_taken_back_or_dropped_is_not_there(fixture).await;
     a_row_that_is_not_taken_is_named(fixture).await;
@@ -40,7 +51,7 @@ fn keys(ids: &[i64]) -> RecordBatch {
 }
 
 fn changes(deletes: &[i64], rows: &[Row]) -> NetChanges {
-    NetChanges { emptied: false, deletes: keys(deletes), updates: vec![], rows: batch(rows).rows }
+    NetChanges::new(keys(deletes), batch(rows).rows)
 }
 
 /// Tables with these rows, as targets of one pipeline.
@@ -109,7 +120,7 @@ async fn changes_are_applied_in_their_order(fixture: &dyn Fixture) {
     applier.commit("2").await.expect("it commits");
     let expected = vec![(2, Some(-2)), (3, Some(33)), (4, None), (5, Some(5)), (i64::MAX, Some(i64::MIN))];
     assert_eq!(rows(fixture, &targets[0]).await, expected);
-    let emptied = NetChanges { emptied: true, ..changes(&[9], &[(2, None), (8, Some(8))]) };
+    let emptied = NetChanges { emptied: Some(Emptied::Deleted), ..changes(&[9], &[(2, None), (8, Some(8))]) };
     apply(applier.as_mut(), &targets[0], &emptied).await;
     applier.commit("3").await.expect("it commits");
     assert_eq!(rows(fixture, &targets[0]).await, [(2, None), (8, Some(8))]);
@@ -143,6 +154,149 @@ async fn many_changes_come_to_the_same_as_few(fixture: &dyn Fixture) {
     assert_eq!(rows(fixture, &targets[0]).await, expected.into_iter().collect::<Vec<_>>());
     drop(applier);
     sink.close("p").await.expect("the pipeline is closed");
+}
+
+async fn a_row_that_moves_takes_along_what_is_not_told(fixture: &dyn Fixture) {
+    let before =
+        [(1, Some(1)), (2, Some(2)), (3, None), (4, Some(4)), (5, Some(5)), (6, Some(6)), (7, Some(7))];
+    let targets = tables(fixture, &[&before]).await;
+    let sink = open(fixture).await;
+    let (_, mut applier) = begin(sink.as_ref()).await;
+    for (from, to, missing) in [
+        (1, keys(&[11]), 0),
+        (2, batch(&[(12, Some(-2))]).rows, 0),
+        (12, keys(&[-12]), 0),
+        // The copy is of a later moment: it has gone there already, or its old key is that of another one.
+        (3, keys(&[4]), 0),
+        (5, batch(&[(6, Some(60))]).rows, 0),
+        (77, batch(&[(7, Some(70))]).rows, 0),
+        (77, keys(&[78]), 1),
+    ] {
+        let moved = Moved { from: keys(&[from]), to };
+        let moved = NetChanges { moved: Some(moved), ..changes(&[], &[]) };
+        let missed = applier.apply(&targets[0], &moved).await.expect("changes are applied");
+        assert_eq!(missed, missing, "rows that are not there, of the one that moves from {from}");
+    }
+    applier.commit("1").await.expect("it commits");
+    let after = [(-12, Some(-2)), (4, Some(4)), (6, Some(60)), (7, Some(70)), (11, Some(1))];
+    assert_eq!(rows(fixture, &targets[0]).await, after);
+    drop(applier);
+    sink.close("p").await.expect("the pipeline is closed");
+}
+
+async fn rows_that_are_there_can_be_noted(fixture: &dyn Fixture) {
+    let targets = tables(fixture, &[&[(1, None), (2, Some(2)), (3, None)], &[(1, None)]]).await;
+    let sink = open(fixture).await;
+    let (_, mut applier) = begin(sink.as_ref()).await;
+    let note = batch(&[(0, Some(9))]).rows.project(&[1]).expect("the value is the second column");
+    let noted = NetChanges { emptied: Some(Emptied::Noted(note)), ..changes(&[], &[(4, None)]) };
+    apply(applier.as_mut(), &targets[0], &noted).await;
+    applier.commit("1").await.expect("it commits");
+    let after = [(1, Some(9)), (2, Some(2)), (3, Some(9)), (4, None)];
+    assert_eq!(rows(fixture, &targets[0]).await, after);
+    assert_eq!(rows(fixture, &targets[1]).await, [(1, None)], "another table is left alone");
+    drop(applier);
+    sink.close("p").await.expect("the pipeline is closed");
+}
+
+/// As in a log of changes: rows with equal values are several rows, in one part and in several.
+async fn every_row_is_added_where_there_is_no_key(fixture: &dyn Fixture) {
+    let table = fixture.create(false).await;
+    fixture.insert(&table, &[(1, None)]).await;
+    let target = target(0, &table, WriteMode::Append, false, false);
+    let sink = open(fixture).await;
+    let (_, mut applier) = begin(sink.as_ref()).await;
+    let none = batch(&[]).rows.project(&[]).expect("no column is there");
+    let added = |rows: &[Row]| NetChanges { deletes: none.clone(), ..changes(&[], rows) };
+    let many: Vec<Row> = (0..3_000).map(|_| (7, Some(7))).collect();
+    apply(applier.as_mut(), &target, &added(&[(1, None), (2, Some(2)), (2, Some(2))])).await;
+    apply(applier.as_mut(), &target, &added(&many)).await;
+    applier.commit("1").await.expect("it commits");
+    apply(applier.as_mut(), &target, &added(&[(2, Some(2))])).await;
+    applier.commit("2").await.expect("it commits");
+    let expected = [&[(1, None); 2][..], &[(2, Some(2)); 3], &many].concat();
+    assert_eq!(rows(fixture, &target).await, expected);
+    drop(applier);
+    sink.close("p").await.expect("the pipeline is closed");
+}
+
+fn whole(deletes: &[Row], rows: &[Row]) -> NetChanges {
+    NetChanges { deletes: batch(deletes).rows, ..changes(&[], rows) }
+}
+
+/// Of rows that are equal as many go as are told, and no others.
+async fn rows_without_a_key_go_by_their_values(fixture: &dyn Fixture) {
+    let table = fixture.create(false).await;
+    fixture
+        .insert(&table, &[&[(1, None); 2][..], &[(1, Some(1)), (3, None)], &[(2, Some(2)); 3]].concat())
+        .await;
+    let target = target(0, &table, WriteMode::Overwrite, true, false);
+    let sink = open(fixture).await;
+    let (_, mut applier) = begin(sink.as_ref()).await;
+    let first = whole(&[(2, Some(2)), (1, None), (2, Some(2)), (3, None)], &[(4, None), (4, None)]);
+    apply(applier.as_mut(), &target, &first).await;
+    // In the same transaction again.
+    apply(applier.as_mut(), &target, &whole(&[(4, None)], &[(3, Some(3))])).await;
+    applier.commit("1").await.expect("it commits");
+    let mut there = vec![(1, None), (1, Some(1)), (2, Some(2)), (3, Some(3)), (4, None)];
+    assert_eq!(rows(fixture, &target).await, there);
+    let missing = whole(&[(4, None), (4, None), (1, Some(2)), (1, Some(1)), (9, None)], &[]);
+    let missed = applier.apply(&target, &missing).await.expect("changes are applied");
+    assert_eq!(missed, 3, "three rows are not there");
+    applier.abort().await.expect("changes are taken back");
+    let emptied = NetChanges { emptied: Some(Emptied::Deleted), ..whole(&[], &there) };
+    apply(applier.as_mut(), &target, &emptied).await;
+    applier.commit("2").await.expect("it commits");
+    assert_eq!(rows(fixture, &target).await, there);
+    let mut random = Rng::new(7);
+    for round in 0..12 {
+        // Few and many, of few kinds.
+        let count = if round % 4 == 3 { 2_000 } else { 8 };
+        let mut gone = vec![];
+        for _ in 0..count.min(there.len()) {
+            let at = random.below(there.len() as u64) as usize;
+            gone.push(there.swap_remove(at));
+        }
+        let kind =
+            |random: &mut Rng| (random.below(5) as i64, (!random.one_in(3)).then(|| random.below(3) as i64));
+        let come: Vec<Row> = (0..count).map(|_| kind(&mut random)).collect();
+        apply(applier.as_mut(), &target, &whole(&gone, &come)).await;
+        applier.commit(&round.to_string()).await.expect("it commits");
+        there.extend(come);
+        assert_eq!(rows(fixture, &target).await, sorted(there.clone()), "round {round}");
+    }
+    drop(applier);
+    sink.close("p").await.expect("the pipeline is closed");
+}
+
+/// What is new at the source may go another way, and is not always new at the target.
+async fn new_rows_may_be_there_already(fixture: &dyn Fixture) {
+    for many in [3, 3_000] {
+        let before: &[Row] = &[(1, Some(-1)), (2, None)];
+        let targets = tables(fixture, &[before]).await;
+        let sink = open(fixture).await;
+        let (_, mut applier) = begin(sink.as_ref()).await;
+        let mut expected: BTreeMap<i64, Option<i64>> = before.iter().copied().collect();
+        // All of them new; one of them there already; new again; and all of them there.
+        for (round, from) in (0..).zip([10, 10 + many - 1, 20 + 2 * many, 10]) {
+            let new: Vec<Row> = (from..from + many).map(|id| (id, Some(id + round))).collect();
+            let known = [(2, Some(round)), (5 * many + 100 + round, None)];
+            let all = [&known[..], &new].concat();
+            let first = NetChanges { fresh: new.len(), ..changes(&[1], &all) };
+            apply(applier.as_mut(), &targets[0], &first).await;
+            // In the same transaction again, where a row is gone by then.
+            let again = [(from, Some(100 * round))];
+            let second = NetChanges { fresh: 1, ..changes(&[from], &again) };
+            apply(applier.as_mut(), &targets[0], &second).await;
+            applier.commit(&round.to_string()).await.expect("it commits");
+            expected.remove(&1);
+            expected.extend(all.into_iter().chain(again));
+            let found = rows(fixture, &targets[0]).await;
+            assert_eq!(found, expected.clone().into_iter().collect::<Vec<_>>(), "round {round} of {many}");
+        }
+        drop(applier);
+        sink.close("p").await.expect("the pipeline is closed");
+    }
 }
 
 async fn several_parts_are_one_transaction(fixture: &dyn Fixture) {
@@ -180,7 +334,7 @@ async fn what_is_taken_back_or_dropped_is_not_there(fixture: &dyn Fixture) {
     applier.commit("1").await.expect("it commits");
     let expected = [before, &[(4, None)]].concat();
     assert_eq!(rows(fixture, &targets[0]).await, expected);
-    let emptied = NetChanges { emptied: true, ..changes(&[], &[(9, None)]) };
+    let emptied = NetChanges { emptied: Some(Emptied::Deleted), ..changes(&[], &[(9, None)]) };
     apply(applier.as_mut(), &targets[0], &emptied).await;
     drop(applier);
     // The next one waits for whatever the dropped one still holds.

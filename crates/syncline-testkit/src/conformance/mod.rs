@@ -9,6 +9,7 @@
 
 mod applier;
 mod incremental;
+mod places;
 mod sink;
 mod source;
 mod typed;
@@ -18,9 +19,12 @@ use std::sync::Arc;
 use arrow_array::{Array, Int64Array, RecordBatch, cast::AsArray};
 use async_trait::async_trait;
 use syncline_connect::{
-    Batch, Capabilities, Read, Replace, RunRef, Selection, Sink, Source, Stream, Target, Task, WriteMode,
+    Batch, Capabilities, Origin, Read, Replace, RunRef, Selection, Sink, Source, Stream, Target, Task,
+    WriteMode,
 };
 use syncline_types::{Column, LogicalType, StreamName, TableSchema};
+
+pub use self::places::a_transaction_is_in_a_snapshot_or_behind_its_place;
 
 /// A row of the table: `id` and `value`.
 pub type Row = (i64, Option<i64>);
@@ -126,7 +130,7 @@ fn target(stream: u32, table: &str, write: WriteMode, staged: bool, keyed: bool)
 }
 
 fn run_ref(pipeline: &str, run: &str, epoch: u64) -> RunRef {
-    RunRef { pipeline: pipeline.into(), run: run.into(), epoch }
+    RunRef { pipeline: pipeline.into(), run: run.into(), epoch, origin: Origin::default() }
 }
 
 fn batch(rows: &[Row]) -> Batch {

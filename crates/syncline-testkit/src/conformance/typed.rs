@@ -6,7 +6,7 @@ use arrow_array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
     Int16Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
-use syncline_connect::{Batch, NetChanges, Next, Read, Sink, Target, WriteMode};
+use syncline_connect::{Batch, Emptied, Moved, NetChanges, Next, Read, Sink, Target, WriteMode};
 use syncline_types::{Column, LogicalType, Progress, SplitId, TableSchema};
 
 use super::{
@@ -28,12 +28,8 @@ pub(super) async fn values_are_those_of_a_copy(fixture: &dyn Fixture) {
     let (_, mut applier) = applier::begin(sink.as_ref()).await;
     // Other values first, so that each is replaced: those of the row before.
     let shifted = shifted();
-    let all = |rows: RecordBatch| NetChanges {
-        emptied: false,
-        deletes: values().slice(0, 0).project(&[0]).expect("the key is the first column"),
-        updates: vec![],
-        rows,
-    };
+    let key = |rows: RecordBatch| rows.project(&[0]).expect("the key is the first column");
+    let all = |rows: RecordBatch| NetChanges::new(key(values().slice(0, 0)), rows);
     applier.apply(&target, &all(shifted.clone())).await.expect("rows are applied");
     // Each column by itself, with the key, as an update that tells no other.
     let columns = values().num_columns();
@@ -42,7 +38,10 @@ pub(super) async fn values_are_those_of_a_copy(fixture: &dyn Fixture) {
     assert_eq!(applier.apply(&target, &updates).await.expect("rows are updated"), 0);
     applier.commit("1").await.expect("it commits");
     assert_eq!(read(source.as_ref(), &applied).await, read(source.as_ref(), &copied).await, "as updates");
-    applier.apply(&target, &NetChanges { emptied: true, ..all(values()) }).await.expect("rows are applied");
+    applier
+        .apply(&target, &NetChanges { emptied: Some(Emptied::Deleted), ..all(values()) })
+        .await
+        .expect("rows are applied");
     applier.commit("2").await.expect("it commits");
     assert_eq!(read(source.as_ref(), &applied).await, read(source.as_ref(), &copied).await, "as rows");
     // Few rows may go another way than a wide one among them.
@@ -52,6 +51,57 @@ pub(super) async fn values_are_those_of_a_copy(fixture: &dyn Fixture) {
     }
     applier.commit("3").await.expect("it commits");
     assert_eq!(read(source.as_ref(), &applied).await, read(source.as_ref(), &copied).await, "one by one");
+    // To another key and back, with nothing told but the key.
+    let away = RecordBatch::try_new(key(values()).schema(), vec![Arc::new(Int64Array::from(vec![100]))]);
+    let away = away.expect("a key is one column");
+    for row in 0..values().num_rows() {
+        let home = key(values().slice(row, 1));
+        for (from, to) in [(&home, &away), (&away, &home)] {
+            let moved = Some(Moved { from: from.clone(), to: to.clone() });
+            let moved = NetChanges { moved, ..all(values().slice(0, 0)) };
+            assert_eq!(applier.apply(&target, &moved).await.expect("a row is moved"), 0);
+        }
+    }
+    applier.commit("4").await.expect("it commits");
+    assert_eq!(read(source.as_ref(), &applied).await, read(source.as_ref(), &copied).await, "moved");
+    drop(applier);
+    sink.close("p").await.expect("the pipeline is closed");
+}
+
+/// Rows without a key are found by all their values, as the target keeps them.
+pub(super) async fn rows_are_found_by_their_values(fixture: &dyn Fixture) {
+    let Some(source) = fixture.source().await else { return };
+    let table = free_name(fixture).await;
+    let sink = open(fixture).await;
+    let keyed = wide(&table);
+    let schema = TableSchema { key: vec![], ..keyed.schema.clone() };
+    let write = WriteMode::Overwrite;
+    let target = Arc::new(Target { key: vec![], schema, write, ..Target::clone(&keyed) });
+    copy(sink.as_ref(), &target, &values()).await;
+    let expected = read(source.as_ref(), &table).await;
+    let (_, mut applier) = applier::begin(sink.as_ref()).await;
+    let none = values().slice(0, 0);
+    let net = |deletes, rows| NetChanges::new(deletes, rows);
+    let added = applier.apply(&target, &net(none.clone(), values())).await;
+    added.expect("rows are applied");
+    applier.commit("1").await.expect("it commits");
+    assert_eq!(read(source.as_ref(), &table).await.len(), 2 * expected.len());
+    for row in 0..values().num_rows() {
+        let gone = net(values().slice(row, 1), none.clone());
+        assert_eq!(
+            applier.apply(&target, &gone).await.expect("a row is applied"),
+            0,
+            "row {row} is not found"
+        );
+    }
+    applier.commit("2").await.expect("it commits");
+    assert_eq!(read(source.as_ref(), &table).await, expected);
+    // These differ from each of them in all but one value.
+    let other = net(shifted(), none.clone());
+    assert_eq!(applier.apply(&target, &other).await.expect("rows are applied"), shifted().num_rows() as u64);
+    assert_eq!(applier.apply(&target, &net(values(), none)).await.expect("rows are applied"), 0);
+    applier.commit("3").await.expect("it commits");
+    assert!(read(source.as_ref(), &table).await.is_empty());
     drop(applier);
     sink.close("p").await.expect("the pipeline is closed");
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use indicatif::MultiProgress;
 use serde_json::json;
 use syncline_config::Pipeline;
 use syncline_connect::ColumnChange;
@@ -10,7 +11,7 @@ use syncline_engine::{
     follow::{Counted, FollowOptions, Lag, LiveObserver, Observer, Stopped, follow},
     shell::{self, Outcome},
 };
-use syncline_types::{Error, Position, Result};
+use syncline_types::{Error, Position, Result, codes};
 
 use super::{
     Session,
@@ -37,23 +38,27 @@ pub(super) async fn follow_pipeline(
             Ok(ready) => ready,
             Err(error) => break Err(error),
         };
-        let shown = shown.get_or_insert_with(|| Shown::new(pipeline, session.output, copy));
+        let shown = shown.get_or_insert_with(|| Shown::new(pipeline, session, copy));
         match follow(prepared, &session.state, options, &session.stop, shown).await {
             Ok(Stopped::Again) => options.restart = false,
             Ok(Stopped::Asked | Stopped::Reached) => break Ok(()),
             Err(error) => break Err(error),
         }
     };
-    if let Some(shown) = shown.filter(|shown| shown.position.is_some()) {
-        shown.tell("stopped", shown.all);
+    let Some(shown) = shown.filter(|shown| shown.position.is_some()) else { return ended };
+    shown.tell("stopped", &shown.all);
+    match ended {
+        // Once it follows it ends well when it is asked to, also while it gets ready to go on otherwise.
+        Err(error) if *error.code() == codes::INTERRUPTED && session.stop.is_cancelled() => Ok(()),
+        ended => ended,
     }
-    ended
 }
 
 /// Shows a pipeline that follows.
 struct Shown {
     copy: Progress,
     output: Output,
+    bars: MultiProgress,
     pipeline: String,
     all: Counted,
     /// What has come since something was printed last.
@@ -68,10 +73,11 @@ struct Shown {
 }
 
 impl Shown {
-    fn new(pipeline: &Pipeline, output: Output, copy: Progress) -> Self {
+    fn new(pipeline: &Pipeline, session: &Session, copy: Progress) -> Self {
         Shown {
             copy,
-            output,
+            output: session.output,
+            bars: session.bars.clone(),
             pipeline: pipeline.id.clone(),
             all: Counted::default(),
             since: Counted::default(),
@@ -82,7 +88,17 @@ impl Shown {
         }
     }
 
-    fn tell(&self, event: &str, counted: Counted) {
+    /// Says of some streams what has become of them.
+    fn say(&self, event: &str, streams: &[String], what: &str) {
+        match self.output {
+            Output::Text => eprintln!("{}: {} {what}", self.pipeline, streams.join(", ")),
+            Output::Json => {
+                self.output.object(&json!({"event": event, "pipeline": self.pipeline, "streams": streams}))
+            }
+        }
+    }
+
+    fn tell(&self, event: &str, counted: &Counted) {
         let lag = self.seconds;
         let position = self.position.as_ref().map(|position| position.0.as_str()).unwrap_or_default();
         match self.output {
@@ -130,15 +146,15 @@ impl shell::Observer for Shown {
 
 impl LiveObserver for Shown {
     fn applied(&mut self, counted: &Counted, position: &Position) {
-        self.all.add(*counted);
-        self.since.add(*counted);
+        self.all.add(counted.clone());
+        self.since.add(counted.clone());
         self.position = Some(position.clone());
         self.seconds = lag_seconds(counted).or(self.seconds);
         let every = if self.output == Output::Text { LINE_EVERY } else { OBJECT_EVERY };
         if self.last.elapsed() >= every {
             self.last = Instant::now();
             let since = std::mem::take(&mut self.since);
-            self.tell("applied", since);
+            self.tell("applied", &since);
         }
     }
 
@@ -157,6 +173,10 @@ impl LiveObserver for Shown {
         }
     }
 
+    fn joined(&mut self, streams: &[String]) {
+        self.say("joined", streams, "caught up and followed with the others");
+    }
+
     fn lags(&mut self, lag: &Lag) {
         self.lag = lag.clone();
         self.output.object(&json!({
@@ -165,6 +185,7 @@ impl LiveObserver for Shown {
             "seconds": lag.seconds,
             "bytes": lag.bytes,
             "stalled": lag.stalled,
+            "streams": lag.streams,
         }));
     }
 
@@ -190,6 +211,18 @@ impl Observer for Shown {
                 .output
                 .object(&json!({"event": "following", "pipeline": self.pipeline, "position": position.0})),
         }
+    }
+
+    fn copying(&mut self, streams: &[(String, Option<u64>)], beside: bool) {
+        self.copy = Progress::new(self.output, &self.pipeline, self.bars.clone(), streams.to_vec());
+        if beside {
+            let names: Vec<String> = streams.iter().map(|(name, _)| name.clone()).collect();
+            self.say("copying", &names, "being copied, while the others are followed");
+        }
+    }
+
+    fn copied(&mut self, outcome: &Outcome) {
+        report(outcome, self.output);
     }
 
     fn evolved(&mut self, stream: &str, told: &[String], changes: &[ColumnChange], copy_again: bool) {

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use syncline_config::{
-    CopyArgs, Deletes, File, OnError, OverBudget, Pipeline, ProcessSecrets, SchemaChanges, is_connection,
+    CopyArgs, Deletes, Echoes, File, OnError, OverBudget, Pipeline, ProcessSecrets, SchemaChanges,
+    is_connection,
 };
 use syncline_connect::{Replace, WriteMode};
 use syncline_types::{Error, Result, codes};
@@ -62,7 +63,7 @@ pub(crate) struct PipelineOptions {
     #[arg(long, value_enum)]
     replace: Option<Replace_>,
     /// What happens to rows at the target that the source no longer has, in a merge or while following:
-    /// soft notes the time in their column _deleted_at
+    /// soft notes the time in their column _deleted_at, told deletes only what the source deletes while it is followed
     #[arg(long, value_enum)]
     deletes: Option<Deletes_>,
     /// With --sync follow: what happens when a stream's columns change at the source
@@ -77,6 +78,9 @@ pub(crate) struct PipelineOptions {
     /// With --log-budget: what happens when it has to keep more
     #[arg(long, value_enum)]
     over_budget: Option<OverBudget_>,
+    /// With --sync follow: what happens to changes that have come through the target's database
+    #[arg(long, value_enum)]
+    echoes: Option<Echoes_>,
     /// Let an empty source empty a target that has rows
     #[arg(long)]
     allow_empty: bool,
@@ -97,6 +101,7 @@ enum Deletes_ {
     Ignore,
     Soft,
     Apply,
+    Told,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -110,6 +115,12 @@ enum SchemaChanges_ {
 enum OverBudget_ {
     Warn,
     Release,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Echoes_ {
+    Skip,
+    Apply,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -177,11 +188,16 @@ impl PipelineOptions {
                 OverBudget_::Warn => OverBudget::Warn,
                 OverBudget_::Release => OverBudget::Release,
             }),
+            echoes: self.echoes.map(|echoes| match echoes {
+                Echoes_::Skip => Echoes::Skip,
+                Echoes_::Apply => Echoes::Apply,
+            }),
             name: self.name,
             deletes: self.deletes.map(|deletes| match deletes {
                 Deletes_::Ignore => Deletes::Ignore,
                 Deletes_::Soft => Deletes::Soft,
                 Deletes_::Apply => Deletes::Apply,
+                Deletes_::Told => Deletes::Told,
             }),
             replace: self.replace.map(|replace| match replace {
                 Replace_::Auto => Replace::Auto,
@@ -219,6 +235,7 @@ impl PipelineOptions {
             && self.stall_after.is_none()
             && self.log_budget.is_none()
             && self.over_budget.is_none()
+            && self.echoes.is_none()
     }
 }
 

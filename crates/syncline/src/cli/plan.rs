@@ -151,11 +151,12 @@ fn print_stream(stream: &PreparedStream, output: Output) {
     }
     if let Some(passage) = &stream.work.passage {
         let deletes = if passage.keeps() { "; what is deleted there stays here" } else { "" };
-        output.line(format!(
-            "  then: follow {}: apply every change by ({}){deletes}",
-            target.source,
-            target.key.join(", ")
-        ));
+        let how = match (target.write, target.key.is_empty()) {
+            (WriteMode::Append, _) => "write every change down".to_owned(),
+            (_, true) => "apply every change by all values of its row".to_owned(),
+            (_, false) => format!("apply every change by ({})", target.key.join(", ")),
+        };
+        output.line(format!("  then: follow {}: {how}{deletes}", target.source));
     }
     if target.write == WriteMode::Append
         && stream.plan.existing.as_ref().is_some_and(|existing| existing.has_rows)

@@ -7,7 +7,7 @@ use serde_json::json;
 use syncline_config::File;
 use syncline_connect::LOG_MARK;
 use syncline_engine::{
-    follow::{FollowMark, LIVE_MARK, Lag},
+    follow::{FollowMark, LIVE_MARK, Lag, copy_of},
     incremental::Mark,
 };
 use syncline_state::{RunSummary, SavedStream, Store, StreamPhase};
@@ -32,11 +32,16 @@ impl StatusCommand {
             Some(store) => store.summaries().await?,
             None => vec![],
         };
+        // Copies beside a pipeline are shown with it.
+        let pipelines: Vec<String> = summaries.iter().map(|summary| copy_of(&summary.pipeline)).collect();
+        let (copies, mut summaries): (Vec<_>, Vec<_>) =
+            summaries.drain(..).partition(|summary| pipelines.contains(&summary.pipeline));
         if let Some(names) = &names {
             summaries.retain(|summary| names.contains(&summary.pipeline));
         }
         for summary in &summaries {
-            show(session, summary);
+            let copy = copies.iter().find(|copy| copy.pipeline == copy_of(&summary.pipeline));
+            show(session, summary, copy);
         }
         let never =
             names.iter().flatten().filter(|name| !summaries.iter().any(|known| known.pipeline == **name));
@@ -71,7 +76,7 @@ fn done(stream: &SavedStream) -> Done {
     }
 }
 
-fn show(session: &Session, summary: &RunSummary) {
+fn show(session: &Session, summary: &RunSummary, copy: Option<&RunSummary>) {
     let running = session.state.is_locked(&summary.pipeline);
     let followed = summary.marks.get(LOG_MARK).and_then(|text| FollowMark::read(text).ok());
     let state = match (summary.run.finished, running) {
@@ -138,10 +143,12 @@ fn show(session: &Session, summary: &RunSummary) {
     if let Some(mark) = &followed {
         let streams: Vec<&str> = mark.copied.keys().map(String::as_str).collect();
         output.line(format!("  followed up to {}: {}", mark.position.0, streams.join(", ")));
+        behind_lines(mark, copy).iter().for_each(|line| output.line(line));
     }
     let lag = summary.marks.get(LIVE_MARK).and_then(|text| serde_json::from_str::<Lag>(text).ok());
     if let Some(lag) = &lag {
         output.line(format!("  {}", lag_line(lag)));
+        lag_table(lag).iter().for_each(|line| output.line(line));
     }
     // Names with a `+` are those of the pipeline itself.
     for (source, text) in summary.marks.iter().filter(|(source, _)| !source.starts_with('+')) {
@@ -163,9 +170,62 @@ fn show(session: &Session, summary: &RunSummary) {
         "event": "status", "pipeline": summary.pipeline, "state": state, "run": summary.run.run,
         "from": summary.from, "to": summary.to, "started": summary.started, "updated": summary.updated,
         "dead_letters": summary.letters, "streams": streams, "marks": marks,
-        "followed": followed.map(|mark| json!({"position": mark.position.0, "streams": mark.copied.keys().collect::<Vec<_>>()})),
+        "followed": followed.map(|mark| json!({
+            "position": mark.position.0, "streams": mark.copied.keys().collect::<Vec<_>>(),
+            "behind": behind(&mark, copy).into_iter().map(|(stream, state, rows)| json!({"stream": stream, "state": state, "rows": rows})).collect::<Vec<_>>(),
+        })),
         "lag": lag,
     }));
+}
+
+/// The streams that the others have left behind, what becomes of them, and how many rows are copied.
+fn behind(mark: &FollowMark, copy: Option<&RunSummary>) -> Vec<(String, &'static str, u64)> {
+    let rows = |name: &String| {
+        let copied = copy.iter().flat_map(|copy| copy.streams.iter().zip(&copy.run.streams));
+        copied.filter(|(names, _)| names.source == *name).map(|(_, stream)| done(stream).rows).sum()
+    };
+    let is_copied_now =
+        |name: &String| mark.copying.as_ref().is_some_and(|copying| copying.streams.contains(name));
+    let state = |name: &String| match mark.copied.contains_key(name) {
+        true => "catching up",
+        false if is_copied_now(name) => "copying",
+        false => "waiting",
+    };
+    mark.behind.keys().map(|name| (name.clone(), state(name), rows(name))).collect()
+}
+
+fn behind_lines(mark: &FollowMark, copy: Option<&RunSummary>) -> Vec<String> {
+    let line = |(name, state, rows)| match state {
+        "copying" => format!("  behind the others: {name}, being copied: {} rows so far", count(rows)),
+        "waiting" => format!("  behind the others: {name}, copied when the other copy is done"),
+        _ => format!("  behind the others: {name}, copied and catching up"),
+    };
+    behind(mark, copy).into_iter().map(line).collect()
+}
+
+/// How far the streams are that are followed.
+fn lag_table(lag: &Lag) -> Vec<String> {
+    if lag.streams.is_empty() {
+        return vec![];
+    }
+    let mut rows = vec![
+        ["stream", "log left", "changes applied", "the last", "after its commit"].map(str::to_owned).to_vec(),
+    ];
+    for (name, stream) in &lag.streams {
+        rows.push(vec![
+            name.clone(),
+            stream.bytes.map(bytes).unwrap_or_default(),
+            count(stream.changes),
+            stream.at.map(|at| format!("{} ago", duration(seconds_ago(at)))).unwrap_or_default(),
+            stream.seconds.map(duration).unwrap_or_default(),
+        ]);
+    }
+    table(&rows, 2)
+}
+
+fn seconds_ago(at: u64) -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    now.saturating_sub(at) as f64
 }
 
 /// How far behind a pipeline was when it was last looked at.
@@ -174,6 +234,5 @@ fn lag_line(lag: &Lag) -> String {
     parts.extend(lag.seconds.map(|seconds| format!("{} behind", duration(seconds))));
     parts.extend(lag.bytes.map(|left| format!("{} of the log left", bytes(left))));
     parts.extend(lag.stalled.as_ref().map(|cause| format!("no progress: {cause}")));
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    format!("{}, {} ago", parts.join(", "), duration(now.saturating_sub(lag.at) as f64))
+    format!("{}, {} ago", parts.join(", "), duration(seconds_ago(lag.at)))
 }

@@ -5,14 +5,17 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 use syncline_config::duration_seconds;
-use syncline_engine::trace::{Traced, Verdict, trace};
+use syncline_engine::{
+    follow::{Done, Told},
+    trace::{Traced, Verdict, trace},
+};
 use syncline_types::{Error, Result, codes};
 
 use super::{
     Ended, Session,
     pipelines::{PipelineOptions, resolve},
 };
-use crate::output::{Output, bytes};
+use crate::output::{Output, bytes, time, told_time};
 
 #[derive(Args)]
 pub(crate) struct TraceCommand {
@@ -75,6 +78,15 @@ fn object(pipeline: &str, traced: &Traced) -> serde_json::Value {
         .map(|letter| json!({"id": letter.id, "code": letter.code, "reason": letter.reason, "at": letter.at}))
         .collect();
     let standing = traced.standing.as_ref();
+    let last_change = traced.told.map(|told| {
+        let last = told.last.map(|last| {
+            json!({
+                "number": last.number, "done": last.done, "applied": told.is_applied,
+                "committed": last.committed_micros.map(told_time),
+            })
+        });
+        json!({"last": last, "known_from": told.known_from})
+    });
     json!({
         "event": "trace", "pipeline": pipeline, "stream": traced.stream, "target": traced.target, "key": traced.key,
         "at_source": traced.at_source, "unreadable": traced.unreadable.as_ref().map(|error| error.code().to_string()),
@@ -82,6 +94,7 @@ fn object(pipeline: &str, traced: &Traced) -> serde_json::Value {
         "at_target": traced.at_target, "differing": traced.differing,
         "mark": standing.map(|standing| &standing.mark.0),
         "behind_bytes": standing.and_then(|standing| standing.behind),
+        "changes": last_change,
         "running": standing.map(|standing| standing.runs),
         "verdict": traced.verdict,
     })
@@ -121,7 +134,28 @@ fn tell(pipeline: &str, traced: &Traced, output: Output) {
         let runs = if standing.runs { "runs" } else { "does not run" };
         output.line(format!("  pipeline {runs}; it is at {}, {behind}", standing.mark.0));
     }
+    if let Some(told) = &traced.told {
+        output.line(format!("  change   {}", change(told)));
+    }
     output.line(verdict(pipeline, traced));
+}
+
+/// What the pipeline has read of the row last.
+fn change(told: &Told) -> String {
+    let Some(last) = &told.last else {
+        return format!("none of it was read since the pipeline's change {}", told.known_from);
+    };
+    let done = match last.done {
+        Done::Inserted => "inserted",
+        Done::Updated => "updated",
+        Done::MovedHere => "moved here from another key",
+        Done::MovedAway => "moved away to another key",
+        Done::Deleted => "deleted",
+    };
+    let when =
+        last.committed_micros.map_or(String::new(), |micros| format!(", committed at {}", time(micros)));
+    let applied = if told.is_applied { "applied" } else { "read, and not applied yet" };
+    format!("last {done}{when}; the pipeline's change {}, {applied}", last.number)
 }
 
 /// What it comes to, and what to do.

@@ -11,13 +11,13 @@ use syncline_engine::{
     repair::{self, Repaired, Repairs, repair},
     verify::{Difference, FollowedUpTo, Kind, Observer, StreamVerdict, Verified, verify},
 };
-use syncline_types::{Error, Result, civil::write_timestamp, codes};
+use syncline_types::{Error, Result, codes};
 
 use super::{
     Ended, Session,
     pipelines::{PipelineOptions, resolve},
 };
-use crate::output::{Output, bytes, count, duration, table};
+use crate::output::{Output, bytes, count, duration, table, time, told_time};
 
 #[derive(Args)]
 pub(crate) struct VerifyCommand {
@@ -211,18 +211,6 @@ fn rows_are(number: u64) -> String {
     format!("{} {}", rows(number), if number == 1 { "is" } else { "are" })
 }
 
-/// The same for programs, by RFC 3339.
-fn told_time(micros: i64) -> String {
-    format!("{}Z", time(micros).replace(' ', "T"))
-}
-
-/// A moment in UTC, to the second.
-fn time(micros: i64) -> String {
-    let mut text = String::new();
-    write_timestamp(micros - micros.rem_euclid(1_000_000), false, &mut text);
-    text
-}
-
 struct Told {
     output: Output,
     /// Rows of the stream that have been named.
@@ -263,6 +251,11 @@ impl Observer for Told {
 
     fn unsettled(&mut self, stream: &str, difference: &Difference) {
         self.name("unsettled", "perhaps ", stream, difference);
+    }
+
+    fn passed_over(&mut self, stream: &str) {
+        self.output.object(&json!({"event": "passed_over", "stream": stream}));
+        self.output.line(format!("{stream}: not compared, its target is a log of changes"));
     }
 }
 

@@ -129,13 +129,18 @@ fn a_row_that_differs_behind_a_pipeline_that_runs_is_told_from_one_on_its_way() 
     let holder = Holder::start(&pair.to, "LOCK TABLE copied IN SHARE ROW EXCLUSIVE MODE");
     pair.from.sql("UPDATE t SET n = 50 WHERE id = 22");
     let command = ["trace", &file, "p", "t", "22", "--settle", "2s"];
-    assert_eq!(comes_to(&one(pair.desk.run(&command), 3)).0, "not_read_yet");
+    let waiting = one(pair.desk.run(&command), 3);
+    assert_eq!(comes_to(&waiting).0, "not_read_yet");
+    let last = &waiting["changes"]["last"];
+    assert_eq!((&last["done"], &last["applied"]), (&json!("updated"), &json!(false)), "{waiting}");
     let text = pair.desk.text(&command).expect_code(3);
     for part in [
         "public.t {\"id\":22} -> copied",
         "it passes all 5",
         "differs in n, share",
         "pipeline runs",
+        "change   last updated, committed at 20",
+        "read, and not applied yet",
         "not read yet",
     ] {
         assert!(text.stdout.contains(part), "no `{part}` in {text}");
@@ -145,6 +150,58 @@ fn a_row_that_differs_behind_a_pipeline_that_runs_is_told_from_one_on_its_way() 
     assert!(text.stdout.contains("missing at the target although the pipeline is past it"), "{text}");
     run.interrupt();
     pair.desk.read(run.wait()).expect_code(0);
+}
+
+#[test]
+fn the_last_change_of_a_row_is_told() {
+    for kinds in [("postgres", "postgres"), ("mariadb", "sqlite"), ("sqlite", "postgres")] {
+        let Some(ends) = Ends::new(kinds) else { continue };
+        ends.from.sql(
+            "CREATE TABLE t (a int, b varchar(20), n int, PRIMARY KEY (a, b));
+             INSERT INTO t VALUES (1, 'x', 0), (2, 'x', 0), (3, 'x', 0), (4, 'x', 0), (5, 'x', 0)",
+        );
+        let options = ["--sync", "follow", "--name", "f", "--until-caught-up"];
+        let run = || ends.desk.run(&ends.command("copy", &options)).expect_code(0);
+        run();
+        let changes = |a: &str, b: &str, exit: i32| {
+            let row = ["t".to_owned(), format!("a={a}"), format!("b={b}")];
+            let own = ends.command("trace", &["--sync", "follow", "--name", "f", "--settle", "2s"]);
+            let told = one(ends.desk.run(&[&own[..], &row].concat()), exit);
+            told["changes"].clone()
+        };
+        assert_eq!(changes("1", "x", 0), Value::Null, "{}: nothing was read yet", ends.what);
+        for statement in [
+            "UPDATE t SET n = 1 WHERE a = 2",
+            "INSERT INTO t VALUES (6, 'x', 0)",
+            "UPDATE t SET a = 7 WHERE a = 3",
+            "DELETE FROM t WHERE a = 4",
+            "UPDATE t SET n = 2 WHERE a = 2",
+            "DELETE FROM t WHERE a = 5",
+            "INSERT INTO t VALUES (5, 'x', 1)",
+        ] {
+            ends.from.sql(statement);
+        }
+        run();
+        let last = |a: &str| changes(a, "x", 0)["last"].clone();
+        for (a, done) in [("2", "updated"), ("6", "inserted"), ("4", "deleted"), ("5", "inserted")] {
+            let last = last(a);
+            assert_eq!((&last["done"], &last["applied"]), (&json!(done), &json!(true)), "{} {a}", ends.what);
+            assert!(last["committed"].as_str().is_some_and(|at| at.starts_with("20")), "{last}");
+        }
+        // Triggers do not tell where a row has been before.
+        let (here, away) =
+            if kinds.0 == "sqlite" { ("updated", "deleted") } else { ("moved_here", "moved_away") };
+        assert_eq!((&last("7")["done"], &last("3")["done"]), (&json!(here), &json!(away)), "{}", ends.what);
+        assert_eq!(last("1"), Value::Null, "{}: it was not changed", ends.what);
+        let number = |a: &str| last(a)["number"].as_u64().expect("a number");
+        assert!(number("6") < number("4") && number("4") < number("2"), "{}: as they were made", ends.what);
+        // Changes that come later do not hide it, and another following knows nothing of it.
+        ends.from.sql("UPDATE t SET n = 9 WHERE a = 1");
+        run();
+        assert_eq!(last("6")["done"], "inserted", "{}", ends.what);
+        ends.desk.run(&ends.command("copy", &[&options[..], &["--restart"]].concat())).expect_code(0);
+        assert_eq!(changes("6", "x", 0), Value::Null, "{}", ends.what);
+    }
 }
 
 #[test]

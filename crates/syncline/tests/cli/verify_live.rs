@@ -330,6 +330,72 @@ fn what_is_kept_of_deleted_rows_is_no_difference_and_no_repair_removes_it() {
     assert!(text.stdout.contains("f: 2 rows are only at the target, and kept there"), "{text}");
 }
 
+#[test]
+fn rows_that_are_noted_as_deleted_are_equal_and_logs_of_changes_are_passed_over() {
+    let Some(pair) = Pair::new() else { return };
+    pair.from.sql(TABLES);
+    pair.from.sql("ALTER TABLE jobs REPLICA IDENTITY FULL");
+    let file = pair.desk.file(
+        "f.yaml",
+        &format!(
+            "connections:\n  a: {{ url: \"{}\" }}\n  b: {{ url: \"{}\" }}\npipelines:\n  f:\n    from: a\n    to: b\n    \
+             sync: follow\n    streams:\n      - {{ name: public.accounts, deletes: soft }}\n      \
+             - {{ name: public.jobs, to: log, write: append }}\n  g:\n    from: a\n    to: b\n    sync: follow\n    \
+             streams:\n      - {{ name: public.jobs, to: other, write: append }}\n",
+            pair.from.url(),
+            pair.to.url()
+        ),
+    );
+    let run = || pair.desk.run(&["run", &file, "f", "--until-caught-up"]).expect_code(0);
+    run();
+    pair.from.sql(
+        "DELETE FROM accounts WHERE id < 5; DELETE FROM jobs; UPDATE accounts SET balance = 2 WHERE id = 9",
+    );
+    run();
+    let ran = patiently(&pair, &["verify", &file, "f"]).expect_code(0);
+    assert_eq!(counts(ran.last()), [0; 4], "{}", ran.finished);
+    assert_eq!(ran.of("passed_over")[0]["stream"], "public.jobs", "{}", ran.finished);
+    let trace = |arguments: &[&str]| pair.desk.run(&[&["trace", &file, "f"], arguments].concat());
+    assert_eq!(trace(&["accounts", "3"]).expect_code(0).last()["verdict"], "absent");
+    trace(&["jobs", "job 3"]).failed(1, "SYN-6002").names(&["log of changes"]);
+    let history = pair.to.sql("SELECT count(*) FROM log");
+    pair.to.sql("UPDATE accounts SET balance = 1 WHERE id = 10");
+    let told = patiently(&pair, &["verify", &file, "f", "--repair"]).done();
+    assert_eq!(sum(&told, "repaired"), 1, "{told}");
+    assert_eq!(pair.to.sql("SELECT count(*) FROM log"), history);
+    pair.desk.run(&["verify", &file, "g"]).failed(1, "SYN-6002").names(&["log of changes"]);
+}
+
+/// Whose pipeline has a folder for itself: what it is about to publish is made of what is there.
+#[test]
+fn a_folder_is_compared_while_it_is_followed_into_and_repaired_when_it_is_not() {
+    let Some(ends) = Ends::new(("postgres", "parquet")) else { return };
+    ends.from.sql("CREATE TABLE t (id bigint PRIMARY KEY, n bigint); INSERT INTO t SELECT g, g FROM generate_series(1, 500) g");
+    let command = |command: &str, options: &[&str]| {
+        ends.command(command, &[&["--sync", "follow", "--name", "f", "--stream", "t"], options].concat())
+    };
+    let run = |arguments: &[String]| {
+        let program = ends.desk.syncline(arguments).args(["--output", "json"]);
+        ends.desk.read(program.deadline(VERIFY_MAX).run())
+    };
+    let follow = ends.desk.syncline(&command("copy", &[])).args(["--output", "json"]);
+    let follow = follow.deadline(FOLLOW_MAX).start();
+    follow.wait_for_output(|line| line.contains("\"following\""));
+    ends.from.sql("UPDATE t SET n = 0 WHERE id < 40; DELETE FROM t WHERE id = 50");
+    let told = run(&command("verify", &[])).done();
+    assert_eq!(counts(&told), [0; 4], "{told}");
+    run(&command("verify", &["--repair"])).failed(1, "SYN-5001").hints("Stop the pipeline");
+    follow.interrupt();
+    ends.desk.read(follow.wait()).expect_code(0);
+    ends.from.sql("UPDATE t SET n = 1 WHERE id < 40");
+    let told = run(&command("verify", &["--repair"])).done();
+    assert_eq!(sum(&told, "repaired"), 39, "{told}");
+    run(&command("copy", &["--until-caught-up"])).expect_code(0);
+    let told = run(&command("verify", &[])).done();
+    assert_eq!((counts(&told), sum(&told, "settled")), ([0; 4], 0), "{told}");
+    ends.same("SELECT id, n FROM t ORDER BY id");
+}
+
 /// Ends whose positions and marks are other ones.
 #[test]
 fn other_ends_are_compared_and_put_right_too() {

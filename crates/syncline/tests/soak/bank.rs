@@ -184,11 +184,12 @@ impl Writer {
     fn document_changed(&mut self) -> String {
         let (id, body) = (self.earlier(), self.text(LONG_BYTES));
         let touch = format!("UPDATE documents SET version = version + 1 WHERE id = 'd{id}';");
-        match self.random.below(5) {
+        match self.random.below(6) {
             0 => touch,
             1 => format!("UPDATE documents SET body = '{body}' WHERE id = 'd{id}'; {touch} {touch}"),
             2 => format!("{touch} UPDATE documents SET body = NULL WHERE id = 'd{id}';"),
             3 => format!("{touch} UPDATE documents SET id = 'm{id}', body = '{body}' WHERE id = 'd{id}';"),
+            4 => format!("{touch} UPDATE documents SET id = 'm{id}' WHERE id = 'd{id}'; {touch}"),
             _ => format!(
                 "DELETE FROM documents WHERE id = 'd{id}'; INSERT INTO documents VALUES ('d{id}', 0, NULL); {touch}"
             ),

@@ -12,6 +12,7 @@ mod desk;
 mod lite;
 
 mod bank;
+mod bench;
 mod end;
 mod faults;
 mod pipeline;

@@ -14,6 +14,7 @@ use syncline_testkit::seed::{Rng, Seed};
 
 use crate::{
     bank::{TABLES, WRITERS, Writer, expected, invariant, tables},
+    bench::Bench,
     desk::Desk,
     end::{Client, End},
     faults::{Fault, What, draw, fail},
@@ -23,7 +24,7 @@ use crate::{
 /// Transactions that a writer sends together.
 const TOGETHER: usize = 8;
 /// Between them, and between two looks at the target: the machine is to have time for the rest.
-const PAUSE: Duration = Duration::from_millis(25);
+pub(crate) const PAUSE: Duration = Duration::from_millis(25);
 /// How long the first copy may take, among faults.
 const STEADY_MAX: Duration = Duration::from_secs(120);
 
@@ -69,16 +70,18 @@ pub(crate) struct Told {
     pub(crate) looks: u64,
     /// Transactions that the writers have committed.
     pub(crate) transactions: u64,
+    /// And `pgbench`.
+    pub(crate) benched: u64,
     /// Seconds for the last of them to arrive.
     pub(crate) catching_up: f64,
 }
 
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Told { kills, given_up, faults, looks, transactions, catching_up } = self;
+        let Told { kills, given_up, faults, looks, transactions, benched, catching_up } = self;
         write!(
             f,
-            "equal after {transactions} transactions, {kills} kills (gave up {given_up} times), {faults} faults of \
+            "equal after {transactions} transactions and {benched} of pgbench, {kills} kills (gave up {given_up} times), {faults} faults of \
              servers and networks; looked at {looks} times; {catching_up:.1} s to catch up"
         )
     }
@@ -108,6 +111,11 @@ pub(crate) fn set(flag: &AtomicBool) {
     flag.store(true, Ordering::Relaxed);
 }
 
+/// Whether nobody needs to write any more.
+pub(crate) fn is_enough(flags: &Flags) -> bool {
+    is(&flags.is_enough)
+}
+
 pub(crate) fn is(flag: &AtomicBool) -> bool {
     flag.load(Ordering::Relaxed)
 }
@@ -132,6 +140,7 @@ impl Soak<'_> {
         faults.iter().for_each(|fault| eprintln!("  {fault}"));
         let (from, to) = (source.client(), target.client());
         from.sql(&tables());
+        let bench = Bench::prepare(&from);
         let mut writers: Vec<Writer> =
             (0..WRITERS).map(|number| Writer::new(number, Rng::new(random.next_u64()))).collect();
         // What is misspelt fails here and now; what fails later is a fault.
@@ -142,7 +151,7 @@ impl Soak<'_> {
         let mut told = Told::default();
         thread::scope(|scope| {
             let ends_all = EndsAll(&flags);
-            let (flags, from, to, kept) = (&flags, &from, &to, &mut pipeline);
+            let (flags, from, to, bench, kept) = (&flags, &from, &to, &bench, &mut pipeline);
             // It waits for whoever reads the table, and lets nobody read it meanwhile: not while the copy
             // reads.
             let truncates = || self.from == "postgres" && is(&flags.is_steady);
@@ -150,13 +159,14 @@ impl Soak<'_> {
                 .into_iter()
                 .map(|writer| scope.spawn(move || write(from, writer, flags, truncates)))
                 .collect();
+            let benched = scope.spawn(move || bench.run(flags));
             let keeper = scope.spawn(move || {
                 let _ends_all = EndsAll(flags);
                 kept.keep(&kills, flags)
             });
             let watcher = scope.spawn(move || {
                 let _ends_all = EndsAll(flags);
-                watch(to, flags)
+                watch(to, bench, flags)
             });
             told.faults = self.fail(&faults, (&mut source, &mut target), &kill, flags);
             if let Some(planted) = self.planted.filter(|planted| planted.is_early()) {
@@ -167,6 +177,7 @@ impl Soak<'_> {
             for writer in writers {
                 told.transactions += writer.join().map_err(|_| "a writer has panicked")?;
             }
+            told.benched = benched.join().map_err(|_| "pgbench has panicked")?;
             drop(ends_all);
             let (kept, seen) = (keeper.join(), watcher.join());
             told.looks = seen.map_err(|_| "the one who looks has panicked")??;
@@ -182,7 +193,9 @@ impl Soak<'_> {
         if let Some(planted) = self.planted.filter(|planted| !planted.is_early()) {
             to.sql(planted.sql());
         }
-        TABLES.iter().try_for_each(|(table, key)| same(&from, &to, table, key))?;
+        let all = |table: &str, key: &str| format!("SELECT * FROM {table} ORDER BY {key}");
+        TABLES.iter().try_for_each(|(table, key)| same(&from, &to, table, &all(table, key)))?;
+        bench.same(&from, &to)?;
         is_a_moment(&to.sql(&invariant()))?;
         Ok(told)
     }
@@ -228,7 +241,7 @@ impl Soak<'_> {
 /// Writes until it is enough, and says how many transactions the source has taken.
 fn write(source: &Client, mut writer: Writer, flags: &Flags, truncates: impl Fn() -> bool) -> u64 {
     let mut taken = 0;
-    while !is(&flags.is_over) && !is(&flags.is_enough) {
+    while !is(&flags.is_over) && !is_enough(flags) {
         let transactions: Vec<String> = (0..TOGETHER).map(|_| writer.next(truncates())).collect();
         // A source that is down takes none, and one that goes down a part.
         if source.try_sql(&transactions.concat()).is_ok() {
@@ -240,7 +253,7 @@ fn write(source: &Client, mut writer: Writer, flags: &Flags, truncates: impl Fn(
 }
 
 /// Looks at the target until it is over, and says how often.
-fn watch(target: &Client, flags: &Flags) -> Result<u64, String> {
+fn watch(target: &Client, bench: &Bench, flags: &Flags) -> Result<u64, String> {
     let (mut looks, mut before) = (0, vec![]);
     while !is(&flags.is_over) {
         thread::sleep(PAUSE);
@@ -254,6 +267,7 @@ fn watch(target: &Client, flags: &Flags) -> Result<u64, String> {
             return Err(format!("time at the target went back from {before:?} to {clocks:?}"));
         }
         before = clocks;
+        bench.look(target)?;
         looks += 1;
     }
     Ok(looks)
@@ -272,10 +286,10 @@ fn is_a_moment(seen: &str) -> Result<Vec<u64>, String> {
     })
 }
 
-fn same(from: &Client, to: &Client, table: &str, key: &str) -> Result<(), String> {
-    let query = format!("SELECT * FROM {table} ORDER BY {key}");
+/// Whether a query has the same rows at both ends.
+pub(crate) fn same(from: &Client, to: &Client, table: &str, query: &str) -> Result<(), String> {
     let lines = |client: &Client| -> Vec<String> {
-        let mut lines: Vec<String> = client.sql(&query).lines().map(str::to_owned).collect();
+        let mut lines: Vec<String> = client.sql(query).lines().map(str::to_owned).collect();
         // Texts have another order in each system.
         lines.sort_unstable();
         lines

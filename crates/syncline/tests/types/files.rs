@@ -17,18 +17,18 @@ use crate::{
     my, own,
     ran::{Rejected, Route, Verdict},
     routes::Wrong,
-    wide::{self, Held, Place, TABLE},
+    wide::{self, Held, Place, TABLE, Wide},
 };
 
 /// A system with tables.
 #[derive(Clone, Copy, Debug)]
-enum System {
+pub(crate) enum System {
     Postgres,
     Sqlite,
     Mysql(Product),
 }
 
-const SYSTEMS: [System; 4] =
+pub(crate) const SYSTEMS: [System; 4] =
     [System::Postgres, System::Sqlite, System::Mysql(Product::Mysql), System::Mysql(Product::Mariadb)];
 
 const FORMATS: [&str; 3] = ["csv", "jsonl", "parquet"];
@@ -57,7 +57,7 @@ const IN_A_LINE: &[(&str, &str, &str)] = &[
 ];
 
 impl System {
-    fn is_left_out(self) -> bool {
+    pub(crate) fn is_left_out(self) -> bool {
         match self {
             System::Postgres => left_out("postgres"),
             System::Sqlite => false,
@@ -66,7 +66,7 @@ impl System {
     }
 
     /// A place without tables; in PostgreSQL the users' types are there.
-    fn empty(self, desk: &Desk, name: &str) -> Place {
+    pub(crate) fn empty(self, desk: &Desk, name: &str) -> Place {
         match self {
             System::Postgres => {
                 let database = postgres::shared().database(&postgres::shared().create_database());
@@ -81,12 +81,17 @@ impl System {
     /// A place with all its types.
     fn full(self, desk: &Desk) -> Place {
         let place = self.empty(desk, "from.db");
-        place.fill(&match self {
+        place.fill(&self.columns());
+        place
+    }
+
+    /// All its types.
+    pub(crate) fn columns(self) -> Vec<Wide> {
+        match self {
             System::Postgres => wide::of_postgres(&cases()),
             System::Sqlite => wide::of_sqlite(&natives()),
             System::Mysql(product) => wide::of_mysql(&mysql_types(product)),
-        });
-        place
+        }
     }
 
     /// Each column's name and its values as they are written in the matrix, by row.

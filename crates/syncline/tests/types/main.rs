@@ -23,6 +23,7 @@ mod equal;
 mod files;
 mod keys;
 mod large;
+mod logged;
 mod mysql;
 mod refused;
 mod routes;

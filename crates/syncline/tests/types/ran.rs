@@ -12,6 +12,9 @@ pub(crate) type Rejected = BTreeMap<String, BTreeMap<String, u64>>;
 /// The exit code of a verification that found differences.
 const DIFFERENT: i32 = 3;
 
+/// Rows that are refused do not end it.
+const SET_ASIDE: &[&str] = &["--name", "types", "--on-error", "dead_letter"];
+
 /// A route between two databases, over the tables that a glob names.
 pub(crate) struct Route<'a> {
     pub(crate) desk: &'a Desk,
@@ -95,8 +98,18 @@ impl Route<'_> {
 
     /// Copies all, and returns what was rejected.
     pub(crate) fn copy(&self, options: &[&str]) -> Rejected {
-        let set_aside = ["--name", "types", "--on-error", "dead_letter"];
-        self.desk.run(&self.command(&["copy"], &[&set_aside, options].concat())).done();
+        self.desk.run(&self.command(&["copy"], &[SET_ASIDE, options].concat())).done();
+        self.letters()
+    }
+
+    /// Follows up to where the log ends, and returns what was rejected.
+    pub(crate) fn follow(&self) -> Rejected {
+        let follow = ["--sync", "follow", "--until-caught-up"];
+        self.desk.run(&self.command(&["copy"], &[SET_ASIDE, &follow].concat())).expect_code(0);
+        self.letters()
+    }
+
+    fn letters(&self) -> Rejected {
         let letters = self.desk.run(&["dlq", "list", "types"]).expect_code(0);
         let mut rejected = Rejected::new();
         for letter in letters.of("dead_letter") {

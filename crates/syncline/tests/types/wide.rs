@@ -75,13 +75,16 @@ pub(crate) fn of_sqlite(natives: &[Native]) -> Vec<Wide> {
     natives.iter().filter(|native| native.suffix.is_empty()).map(column).collect()
 }
 
-/// The statements that make the table. Its first row is NULL in all columns.
-fn statements(columns: &[Wide], table_options: &str) -> String {
+/// The statement that makes the table.
+fn create(columns: &[Wide], table_options: &str) -> String {
     let declared = columns.iter().map(|Wide { name, declared, .. }| format!(", {name} {declared}"));
-    let mut sql = format!(
-        "CREATE TABLE {TABLE} (id INTEGER PRIMARY KEY{}){table_options};\nINSERT INTO {TABLE} (id) VALUES (0);\n",
-        declared.collect::<String>()
-    );
+    let declared = declared.collect::<String>();
+    format!("CREATE TABLE {TABLE} (id INTEGER PRIMARY KEY{declared}){table_options};\n")
+}
+
+/// The statements that fill it. Its first row is NULL in all columns.
+fn insert(columns: &[Wide]) -> String {
+    let mut sql = format!("INSERT INTO {TABLE} (id) VALUES (0);\n");
     for (at, Wide { name, values, .. }) in
         columns.iter().enumerate().filter(|(_, one)| !one.values.is_empty())
     {
@@ -102,19 +105,35 @@ impl Place {
         }
     }
 
-    /// Makes the table.
+    /// Makes the table, and fills it.
     pub(crate) fn fill(&self, columns: &[Wide]) {
+        self.create(columns);
+        self.insert(columns);
+    }
+
+    /// Makes the table, without rows.
+    pub(crate) fn create(&self, columns: &[Wide]) {
+        self.run(&create(
+            columns,
+            if matches!(self, Place::Mysql(_)) { " CHARACTER SET utf8mb4" } else { "" },
+        ));
+    }
+
+    pub(crate) fn insert(&self, columns: &[Wide]) {
+        self.run(&insert(columns));
+    }
+
+    /// Runs statements in one transaction.
+    pub(crate) fn run(&self, sql: &str) {
         match self {
             Place::Postgres(database) => {
-                let sql = format!("BEGIN; {} COMMIT;", statements(columns, ""));
+                let sql = format!("BEGIN; {sql} COMMIT;");
                 database.try_sql(&sql).unwrap_or_else(|error| panic!("{error}"));
             }
             Place::Mysql(database) => {
-                let sql =
-                    format!("START TRANSACTION; {} COMMIT;", statements(columns, " CHARACTER SET utf8mb4"));
-                my::run(database, &sql);
+                my::run(database, &format!("START TRANSACTION; {sql} COMMIT;"));
             }
-            Place::Sqlite(file) => file.sql(&format!("BEGIN; {} COMMIT;", statements(columns, ""))),
+            Place::Sqlite(file) => file.sql(&format!("BEGIN; {sql} COMMIT;")),
         }
     }
 

@@ -2,16 +2,17 @@
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_schema::ArrowError;
 use arrow_select::interleave::interleave;
-use syncline_connect::{Outcome, RunRef, Target, WriteMode};
+use syncline_connect::{Moved, Outcome, RunRef, Target, WriteMode};
 use syncline_types::{Error, Result, TableSchema, codes};
 
 use super::{Compaction, columns, each_batch, lookup::Lookup, rewrite::Rewriter};
 use crate::{
     decode::FileSpec,
     encode::conform,
-    manifest::Manifest,
+    manifest::{Manifest, Part},
     plan::Seen,
     publish::{
         gone,
@@ -30,7 +31,7 @@ const SMALL_SHARE: u64 = 8;
 /// Rows are written in batches of so many.
 const ROWS_AT_ONCE: usize = 8_192;
 
-/// Changes of one target that wait: at most one a key.
+/// Changes of one target that wait: at most one a key, or every row where the target is a log of changes.
 pub(crate) struct Pending {
     target: Arc<Target>,
     landing: Landing,
@@ -87,11 +88,21 @@ impl Pending {
             return Ok(());
         }
         let rows = self.conformed(rows)?;
+        if self.adds_only() {
+            self.bytes += rows.get_array_memory_size();
+            self.batches.push(rows);
+            return Ok(());
+        }
         let (hashes, batch) = (self.hashes(&rows)?, self.batches.len());
         self.bytes += rows.get_array_memory_size() + hashes.len() * KEY_BYTES;
         self.last.extend(hashes.into_iter().zip((0..).map(|row| Some((batch, row)))));
         self.batches.push(rows);
         Ok(())
+    }
+
+    /// Whether no row takes the place of another one.
+    fn adds_only(&self) -> bool {
+        self.target.write == WriteMode::Append
     }
 
     fn clear(&mut self) {
@@ -106,6 +117,7 @@ impl Pending {
         let names: Vec<String> = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
         let given = Target {
             schema: columns(&self.target.schema, &names),
+            key: self.target.key.iter().filter(|name| names.contains(name)).cloned().collect(),
             write: WriteMode::Merge,
             ..Target::clone(&self.target)
         };
@@ -162,10 +174,36 @@ impl Fold {
         if pending.emptied {
             self.manifest.set_parts(vec![]);
         }
-        if !pending.last.is_empty() {
+        if pending.adds_only() {
+            self.append(shared, run, pending)?;
+        } else if !pending.last.is_empty() {
             self.replace(shared, run, pending)?;
         }
         pending.clear();
+        Ok(())
+    }
+
+    /// What waits becomes a part of its own, whatever its size: who reads a log of changes part by part has read
+    /// those that are there, and is not to find their rows once more in another one.
+    fn append(&mut self, shared: &SinkShared, run: &RunRef, pending: &Pending) -> Result<()> {
+        if pending.batches.is_empty() {
+            return Ok(());
+        }
+        let (manifest, schema) = (&mut self.manifest, &pending.landing.schema);
+        list(manifest, vec![], schema)?;
+        let extras = manifest.schema.columns.iter().map(|column| column.name.clone());
+        let extras: Vec<String> = extras.filter(|name| schema.column(name).is_none()).collect();
+        for column in manifest.schema.columns.iter_mut().filter(|column| extras.contains(&column.name)) {
+            column.nullable = true;
+        }
+        let mut rewriter = Rewriter::new(shared, run, &self.path);
+        rewriter.begin(schema.clone(), extras)?;
+        for rows in &pending.batches {
+            rewriter.write(rows)?;
+        }
+        let mut parts = std::mem::take(&mut manifest.parts);
+        parts.extend(rewriter.end(None)?);
+        manifest.set_parts(parts);
         Ok(())
     }
 
@@ -222,12 +260,50 @@ impl Fold {
     ) -> Result<u64> {
         let rows = pending.conformed(rows)?;
         let hashes = pending.hashes(&rows)?;
+        self.renew(shared, run, pending, &hashes, &rows)
+    }
+
+    /// A row goes to another key, with nothing waiting; returns how many rows are not there.
+    pub(crate) fn move_row(
+        &mut self,
+        shared: &SinkShared,
+        run: &RunRef,
+        pending: &Pending,
+        moved: &Moved,
+    ) -> Result<u64> {
+        let to = pending.conformed(&moved.to)?;
+        let left = pending.hashes(&pending.conformed(&moved.from)?)?;
+        let key = pending.hashes(&to)?;
+        let landing = &pending.landing;
+        list(&mut self.manifest, vec![], &landing.schema)?;
+        let (target, folder) = (pending.target.as_ref(), self.path.clone());
+        let of = |keys: &[u128]| {
+            let (staged, keys) = (vec![], Keys::of(keys.iter().copied()));
+            Compaction { shared, target, landing, folder: &folder, staged, keys }
+        };
+        if left == key || !of(&key).has_any(&self.manifest)? {
+            return self.renew(shared, run, pending, &left, &to);
+        }
+        let mut rewriter = Rewriter::new(shared, run, &folder);
+        of(&left).delete(&mut self.manifest, &mut rewriter, &mut |_, _| Ok(()))?;
+        self.renew(shared, run, pending, &key, &to)
+    }
+
+    /// Sets values of rows that have these keys; returns how many are not there.
+    fn renew(
+        &mut self,
+        shared: &SinkShared,
+        run: &RunRef,
+        pending: &Pending,
+        hashes: &[u128],
+        rows: &RecordBatch,
+    ) -> Result<u64> {
         let names: Vec<String> = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
         let given = columns(&pending.landing.schema, &names);
         let landing = Landing { schema: given.clone(), ..pending.landing.clone() };
         list(&mut self.manifest, vec![], &pending.landing.schema)?;
         let mut news = Lookup::new(given);
-        news.take(&hashes, &rows)?;
+        news.take(hashes, rows)?;
         let target = pending.target.as_ref();
         let mut rewriter = Rewriter::new(shared, run, &self.path);
         let (staged, keys) = (vec![], Keys::of(hashes.iter().copied()));
@@ -235,12 +311,52 @@ impl Fold {
         let found = work.renew(&mut self.manifest, &mut rewriter, &news)?;
         Ok((hashes.len() as u64).saturating_sub(found))
     }
+
+    /// Sets columns of all rows where they are NULL, with nothing waiting.
+    pub(crate) fn note(
+        &mut self,
+        shared: &SinkShared,
+        run: &RunRef,
+        pending: &Pending,
+        note: &RecordBatch,
+    ) -> Result<()> {
+        let note = pending.conformed(note)?;
+        list(&mut self.manifest, vec![], &pending.landing.schema)?;
+        let mut rewriter = Rewriter::new(shared, run, &self.path);
+        let mut parts = vec![];
+        for part in std::mem::take(&mut self.manifest.parts) {
+            let lacks = part.lacks.iter().filter(|name| note.column_by_name(name).is_none());
+            let lacks: Vec<String> = lacks.cloned().collect();
+            let schema = self.manifest.schema_of(&Part { lacks: lacks.clone(), ..part.clone() });
+            let spec = FileSpec::part(&self.path, &self.manifest, &part);
+            rewriter.begin(schema.clone(), lacks)?;
+            each_batch(shared, &spec, &schema, |_, rows| {
+                rewriter.write(&filled(rows, &note).map_err(|error| broken(&pending.target, &error))?)
+            })?;
+            parts.extend(rewriter.end(Some(&part))?);
+        }
+        self.manifest.set_parts(parts);
+        Ok(())
+    }
+}
+
+/// Rows with the values of this one where they have none.
+fn filled(rows: &RecordBatch, note: &RecordBatch) -> std::result::Result<RecordBatch, ArrowError> {
+    let schema = rows.schema();
+    let columns = schema.fields().iter().zip(rows.columns()).map(|(field, column)| {
+        let Some(value) = note.column_by_name(field.name()) else { return Ok(Arc::clone(column)) };
+        let place = |row| if column.is_null(row) { (1, 0) } else { (0, row) };
+        let places: Vec<(usize, usize)> = (0..rows.num_rows()).map(place).collect();
+        interleave(&[column.as_ref(), value.as_ref()], &places)
+    });
+    let columns = columns.collect::<std::result::Result<_, _>>()?;
+    RecordBatch::try_new(Arc::clone(&schema), columns)
 }
 
 /// Takes small parts out of a manifest where there are many of them, to be written as one.
-fn take_small(shared: &SinkShared, manifest: &mut Manifest) -> Vec<crate::manifest::Part> {
+fn take_small(shared: &SinkShared, manifest: &mut Manifest) -> Vec<Part> {
     let limit = shared.part_bytes / SMALL_SHARE;
-    let is_small = |part: &crate::manifest::Part| part.bytes < limit && part.lacks.is_empty();
+    let is_small = |part: &Part| part.bytes < limit && part.lacks.is_empty();
     if manifest.parts.iter().filter(|part| is_small(part)).count() < SMALL_PARTS_MAX {
         return vec![];
     }

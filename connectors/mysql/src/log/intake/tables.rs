@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use syncline_types::{Error, Result};
 
-use super::{Described, Intake, TABLES_MAX};
+use super::{Described, Intake, TABLES_MAX, origins::mark};
 use crate::log::{
     gather::Shape,
     rows::{self, Layouts},
@@ -18,13 +18,13 @@ impl Intake {
         if self.suspects.is_empty() && self.tables.get(&id).is_some_and(|known| known.body == body) {
             return Ok(None);
         }
-        let streams = self.names.of(database, table);
+        let streams = self.read_of(self.names.of(database, table));
         if streams.is_empty() || self.transaction.is_some_and(|transaction| transaction.is_known) {
             return Ok(None);
         }
         let altered = streams.iter().any(|stream| self.suspects.contains_key(stream));
-        let unknown = || Ok::<bool, Error>(self.layouts(body)?.is_none() && !self.is_settled(streams));
-        Ok((altered || unknown()?).then(|| streams.to_vec()))
+        let unknown = || Ok::<bool, Error>(self.layouts(body)?.is_none() && !self.is_settled(&streams));
+        Ok((altered || unknown()?).then_some(streams))
     }
 
     fn is_settled(&self, streams: &[usize]) -> bool {
@@ -47,7 +47,7 @@ impl Intake {
         if let Some(known) = self.tables.get(&id).filter(|known| known.body == body) {
             return Ok(Some(known.layouts.clone()));
         }
-        let streams = self.names.of(database, table);
+        let streams = self.read_of(self.names.of(database, table));
         if streams.is_empty() {
             return Ok(Some(vec![]));
         }
@@ -71,7 +71,7 @@ impl Intake {
             None if self.transaction.is_some_and(|transaction| transaction.is_known) => vec![],
             None => {
                 let (_, database, table) = table_name(body)?;
-                let streams = self.names.of(database, table).to_vec();
+                let streams = self.read_of(self.names.of(database, table));
                 self.refuse(streams, "its columns in the log are not those that it has, nor those that it had when it was copied")?;
                 vec![]
             }
@@ -79,7 +79,8 @@ impl Intake {
         if self.tables.len() >= TABLES_MAX {
             self.tables.clear();
         }
-        self.tables.insert(id, Described { body: body.to_vec(), layouts });
+        let mark = mark(body)?;
+        self.tables.insert(id, Described { body: body.to_vec(), layouts, mark });
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! Where transactions begin and end, and what statements among them do.
 
+use syncline_connect::Origin;
 use syncline_types::{Error, Result, codes};
 
 use super::{Intake, Transaction, misplaced};
@@ -20,8 +21,22 @@ impl Intake {
         let same_server = self.from.server == self.here.server;
         // The event itself has moved the place on.
         let is_known = same_server && self.here.compare(&self.from)?.is_le();
+        for at in 0..self.places.len() {
+            let Some(place) = &self.places[at] else { continue };
+            let is_copied = match (place.server == self.here.server, gtid, &place.gtids) {
+                (false, Some(gtid), Some(known)) => known.contains(gtid),
+                _ => self.here.compare(place)?.is_le(),
+            };
+            if self.copied[at] != is_copied {
+                self.copied[at] = is_copied;
+                // They were described for other streams.
+                self.tables.clear();
+            }
+        }
+        self.coming = Origin::default();
+        let (passes, changes, is_part) = (false, 0, false);
         self.transaction =
-            Some(Transaction { is_known, gtid, tagged, micros, open, changes: 0, is_part: false });
+            Some(Transaction { is_known, passes, gtid, tagged, micros, open, changes, is_part });
         Ok(())
     }
 
@@ -66,11 +81,12 @@ impl Intake {
     /// What a statement does to followed tables.
     fn statement(&mut self, statement: Statement, database: &[u8]) -> Result<()> {
         let meant = |names: &[Named], all: &Names| -> Vec<usize> {
-            names.iter().flat_map(|name| all.meant(name, database)).collect()
+            let streams: Vec<usize> = names.iter().flat_map(|name| all.meant(name, database)).collect();
+            self.read_of(&streams)
         };
         match statement {
             Statement::Truncate(name) => {
-                for stream in self.names.meant(&name, database) {
+                for stream in self.read_of(&self.names.meant(&name, database)) {
                     let shape = &self.shapes[stream];
                     let gathered = self.gathered[stream].get_or_insert_with(|| Gathered::new(shape));
                     gathered.truncate(self.sequence);
@@ -79,7 +95,7 @@ impl Intake {
                 Ok(())
             }
             Statement::Alter { table, lost } => {
-                let streams = self.names.meant(&table, database);
+                let streams = self.read_of(&self.names.meant(&table, database));
                 self.settled.retain(|stream| !streams.contains(stream));
                 for stream in streams {
                     *self.suspects.entry(stream).or_default() |= lost;
@@ -90,7 +106,7 @@ impl Intake {
                 meant(&names, &self.names),
                 "it was made, renamed, dropped, or lost rows all at once, of which the log does not tell one by one",
             ),
-            Statement::DropDatabase(database) => self.refuse(self.names.within(&database), "its database was dropped"),
+            Statement::DropDatabase(database) => self.refuse(self.read_of(&self.names.within(&database)), "its database was dropped"),
             Statement::Change(names) if names.is_empty() => Err(Error::new(&codes::UNSUPPORTED, "read", "the binary log")
                 .because("rows were changed by a statement that the log tells in place of the rows (binlog_format is not ROW in a session)")
                 .hint("Let all sessions write rows, then copy the streams again with --restart")),

@@ -71,13 +71,22 @@ impl Database {
         self.program("pg_dump").arg("--schema-only").run().expect_code(0).stdout
     }
 
+    /// `pgbench` on it, to be given what it is to do.
+    pub fn pgbench(&self) -> Program {
+        self.server_program("pgbench").env("PGDATABASE", &self.name)
+    }
+
     fn psql(&self) -> Program {
         self.program("psql").args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1"])
     }
 
     fn program(&self, name: &str) -> Program {
+        self.server_program(name).args(["-d", &self.name])
+    }
+
+    fn server_program(&self, name: &str) -> Program {
         Program::new(self.binaries.program(name))
-            .args(["-U", USER, "-d", &self.name])
+            .args(["-U", USER])
             .args(["-h".as_ref(), self.socket_dir.as_os_str()])
             .args(["-p", &self.port.to_string()])
             .for_server(None)

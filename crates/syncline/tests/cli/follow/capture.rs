@@ -3,17 +3,16 @@
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::{Duration, Instant},
 };
 
 use syncline_testkit::seed::Seed;
 
+use super::kill::{ACCOUNTS, Over, is_whole, over_and_over};
 use crate::{
     desk::number,
     tables::{Pair, nothing_left, same_rows},
 };
 
-const ACCOUNTS: u64 = 100;
 const KILLS: u32 = 4;
 
 fn copy(pair: &Pair, options: &[&str]) -> Vec<String> {
@@ -21,15 +20,6 @@ fn copy(pair: &Pair, options: &[&str]) -> Vec<String> {
     let from = format!("{from}{}capture=triggers", if from.contains('?') { '&' } else { '?' });
     let all = ["copy", &from, pair.to.url(), "--sync", "follow", "--name", "f"];
     all.iter().chain(options).map(|argument| (*argument).to_owned()).collect()
-}
-
-/// Ends the writer, also when the test fails.
-struct Ends<'a>(&'a AtomicBool);
-
-impl Drop for Ends<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 #[test]
@@ -44,7 +34,7 @@ fn changes_that_triggers_record_arrive_whole_through_kills() {
     let arguments = copy(&pair, &["--chunk-rows", "40"]);
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        let end = Ends(&over);
+        let end = Over(&over);
         for _ in 0..2 {
             let (mut random, from, stop) = (seed.rng(), &pair.from, &over);
             scope.spawn(move || {
@@ -64,20 +54,9 @@ fn changes_that_triggers_record_arrive_whole_through_kills() {
                 }
             });
         }
-        let (mut random, mut looks) = (seed.rng(), 0);
-        for _ in 0..KILLS {
-            let life = pair.desk.syncline(&arguments).args(["--output", "json"]).start();
-            let until = Instant::now() + Duration::from_millis(500 + random.below(2_500));
-            while Instant::now() < until && life.is_running() {
-                looks += u64::from(is_whole(&pair));
-                thread::sleep(Duration::from_millis(15));
-            }
-            life.kill9();
-            let ended = life.wait();
-            assert!(ended.was_killed(), "it ended by itself: {ended}");
-        }
+        let start = || pair.desk.syncline(&arguments).args(["--output", "json"]).start();
+        over_and_over(KILLS, &seed, start, || is_whole(&pair.to));
         drop(end);
-        assert!(looks > 10, "the target was looked at {looks} times while it was followed");
     });
     let until_caught_up = [arguments.as_slice(), &["--until-caught-up".to_owned()]].concat();
     pair.desk.run(&until_caught_up).expect_code(0);
@@ -136,14 +115,16 @@ fn columns_that_change_are_followed_by_triggers_too() {
     }
 }
 
-/// Whether the target is there; fails when a reader of it sees half a transaction.
-fn is_whole(pair: &Pair) -> bool {
-    let there =
-        pair.to.sql("SELECT count(*) FROM pg_class WHERE relname IN ('accounts', 'moves') AND relkind = 'r'");
-    if there != "2" {
-        return false;
-    }
-    let sums = pair.to.sql("SELECT sum(balance), count(*) FROM accounts");
-    assert_eq!(sums, format!("{}|{ACCOUNTS}", ACCOUNTS * 1000), "half a transaction is seen");
-    true
+#[test]
+fn who_writes_down_changes_is_told_that_triggers_tell_states() {
+    let Some(pair) = Pair::new() else { return };
+    pair.from.sql("CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 1)");
+    let run = |options: &[&str]| {
+        let mut arguments = copy(&pair, options);
+        arguments[0] = "plan".into();
+        pair.desk.run(&arguments).expect_code(0)
+    };
+    let warned = run(&["--write", "append"]);
+    assert!(warned.finished.stdout.contains("not each change of it"), "{}", warned.finished.stdout);
+    assert!(!run(&[]).finished.stdout.contains("not each change of it"));
 }

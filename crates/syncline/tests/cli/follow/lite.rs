@@ -14,6 +14,7 @@ use syncline_testkit::{
     },
 };
 
+use super::kill::{ACCOUNTS, Over, is_whole, over_and_over};
 use crate::{
     desk::{Desk, number},
     lite::Lite,
@@ -21,7 +22,6 @@ use crate::{
 };
 
 const WAIT_MAX: Duration = Duration::from_secs(40);
-const ACCOUNTS: u64 = 200;
 const KILLS: u32 = 8;
 
 struct Scene {
@@ -161,15 +161,6 @@ fn columns_of_a_file_that_change_are_followed() {
     }
 }
 
-/// Ends the writer, also when the test fails.
-struct Ends<'a>(&'a AtomicBool);
-
-impl Drop for Ends<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 fn moves(random: &mut Rng) -> String {
     let (a, b) = (1 + random.below(ACCOUNTS), 1 + random.below(ACCOUNTS));
     let n = random.below(50);
@@ -193,7 +184,7 @@ fn money_is_neither_made_nor_lost_on_its_way_from_a_file() {
     let arguments = scene.copy(&["--chunk-rows", "40"]);
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        let end = Ends(&over);
+        let end = Over(&over);
         let mut random = seed.rng();
         let (from, stop) = (&scene.from, &over);
         scope.spawn(move || {
@@ -202,41 +193,15 @@ fn money_is_neither_made_nor_lost_on_its_way_from_a_file() {
                 thread::sleep(Duration::from_millis(5));
             }
         });
-        let mut random = seed.rng();
-        let (mut looks, mut kills) = (0, 0);
-        while kills < KILLS {
-            let life = scene.desk.syncline(&arguments).args(["--output", "json"]).start();
-            let until = Instant::now() + Duration::from_millis(200 + random.below(2_500));
-            while Instant::now() < until && life.is_running() {
-                looks += u64::from(is_whole(&scene.to));
-                thread::sleep(Duration::from_millis(15));
-            }
-            life.kill9();
-            let ended = life.wait();
-            // The server may still be busy with what the one before has sent.
-            assert!(ended.was_killed() || ended.stdout.contains("SYN-5001"), "it ended by itself: {ended}");
-            kills += u32::from(ended.was_killed());
-        }
+        let start = || scene.desk.syncline(&arguments).args(["--output", "json"]).start();
+        over_and_over(KILLS, &seed, start, || is_whole(&scene.to));
         drop(end);
-        assert!(looks > 10, "the target was looked at {looks} times while it was followed");
     });
     let last = [arguments.as_slice(), &["--until-caught-up".to_owned()]].concat();
     scene.desk.run(&last).expect_code(0);
     scene.same("accounts", "*");
     scene.same("moves", "*");
     assert!(is_whole(&scene.to));
-}
-
-/// Whether the target is there; fails when a reader of it sees half a transaction.
-fn is_whole(to: &Database) -> bool {
-    let there =
-        to.sql("SELECT count(*) FROM pg_class WHERE relname IN ('accounts', 'moves') AND relkind = 'r'");
-    if there != "2" {
-        return false;
-    }
-    let sums = to.sql("SELECT sum(balance), count(*) FROM accounts");
-    assert_eq!(sums, format!("{}|{ACCOUNTS}", ACCOUNTS * 1000), "half a transaction is seen");
-    true
 }
 
 #[test]

@@ -8,7 +8,10 @@ use std::{
 
 use syncline_testkit::seed::Seed;
 
-use super::kill::{ACCOUNTS, FOLLOWED, MOVE, Over};
+use super::{
+    kill::{ACCOUNTS, MOVE, Over, over_and_over},
+    mysql_source::is_whole,
+};
 use crate::{desk::number, ends::Ends};
 
 /// Those that keep their mark in the transaction of the rows.
@@ -73,6 +76,37 @@ fn changes_arrive_in_runs_that_end() {
     }
 }
 
+/// The log does not repeat a long value that is left alone: only the target has it, under the old key.
+#[test]
+fn a_row_that_goes_to_another_key_takes_its_long_value_along() {
+    for kind in ["postgres"].into_iter().chain(ALL) {
+        let Some(ends) = Ends::new(("postgres", kind)) else { continue };
+        ends.from.sql(TABLES);
+        let run = || ends.desk.run(&command(&ends, &["--until-caught-up"])).expect_code(0);
+        run();
+        for statements in [
+            "UPDATE accounts SET id = 1001 WHERE id = 1",
+            // Among other changes, and changes of the same row.
+            "BEGIN; UPDATE accounts SET balance = 5 WHERE id = 2; UPDATE accounts SET id = 1002 WHERE id = 2;
+             UPDATE accounts SET balance = balance + 1 WHERE id = 1002; DELETE FROM accounts WHERE id = 3;
+             UPDATE accounts SET id = 3 WHERE id = 4; INSERT INTO accounts VALUES (4, 4, 'new');
+             UPDATE items SET v = 'meanwhile' WHERE a = 1; COMMIT",
+            // Two that change places, by a third.
+            "BEGIN; UPDATE accounts SET id = -1 WHERE id = 10; UPDATE accounts SET id = 10 WHERE id = 11;
+             UPDATE accounts SET id = 11 WHERE id = -1; COMMIT",
+            "UPDATE accounts SET id = id + 5000 WHERE id BETWEEN 100 AND 300",
+            "BEGIN; UPDATE accounts SET id = -7 WHERE id = 7; UPDATE accounts SET note = 'short' WHERE id = -7;
+             UPDATE accounts SET id = -8 WHERE id = 8; DELETE FROM accounts WHERE id = -8; COMMIT",
+            "UPDATE accounts SET id = -20 WHERE id = 20; TRUNCATE accounts; INSERT INTO accounts VALUES (20, 0, 'after')",
+        ] {
+            ends.from.sql(statements);
+            ends.from.sql("INSERT INTO items SELECT max(a) + 1, 'more', 'v' FROM items");
+            run();
+            same(&ends);
+        }
+    }
+}
+
 /// What was followed before is gone with all that is known of it.
 fn run_after_restart(ends: &Ends) {
     ends.from.sql("DELETE FROM accounts WHERE id < 50");
@@ -133,47 +167,17 @@ fn money_is_neither_made_nor_lost_in_any_target() {
                 }
             });
             let _over = Over(&over);
-            kill_over_and_over(&ends, &seed);
+            let start = || {
+                let options = ["--chunk-rows", "40", "--output", "json"];
+                ends.desk.syncline(&command(&ends, &options)).start()
+            };
+            over_and_over(KILLS, &seed, start, || is_whole(&ends));
         });
         ends.desk.run(&command(&ends, &["--until-caught-up"])).expect_code(0);
         ends.same("SELECT id, balance FROM accounts ORDER BY id");
         ends.same("SELECT id, a, b, n FROM moves ORDER BY id");
-        looks_whole(&ends);
+        assert!(is_whole(&ends));
     }
-}
-
-fn kill_over_and_over(ends: &Ends, seed: &Seed) {
-    let mut random = seed.rng();
-    let (mut looks, mut is_there) = (0, false);
-    // Where the machine is busy it may take more lives than these until there is something to look at.
-    for lives in 0..10 * KILLS {
-        if lives >= KILLS && looks > 3 {
-            break;
-        }
-        let options = ["--chunk-rows", "40", "--output", "json"];
-        let life = ends.desk.syncline(&command(ends, &options)).start();
-        let until = Instant::now() + Duration::from_millis(200 + random.below(2_000));
-        while Instant::now() < until && life.is_running() {
-            // A copy that was gone on with is of several moments until the first changes are committed.
-            is_there = is_there || ends.to.has("_syncline_mark") && ends.to.sql(FOLLOWED) == "1";
-            if is_there {
-                looks_whole(ends);
-                looks += 1;
-            }
-            thread::sleep(Duration::from_millis(15));
-        }
-        life.kill9();
-        let ended = life.wait();
-        assert!(ended.was_killed(), "{}: it ended by itself: {ended}", ends.what);
-    }
-    // Each look at a server is a program of its own.
-    assert!(looks > 3, "{}: the target was looked at {looks} times while it was followed", ends.what);
-}
-
-/// Fails when a reader of the target sees half a transaction.
-fn looks_whole(ends: &Ends) {
-    let sums = ends.to.sql("SELECT sum(balance), count(*) FROM accounts");
-    assert_eq!(sums, format!("{}|{ACCOUNTS}", ACCOUNTS * 1000), "{}: half a transaction is seen", ends.what);
 }
 
 #[test]

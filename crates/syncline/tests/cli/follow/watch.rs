@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::{
     desk::number,
     tables::{Pair, same_rows},
@@ -12,7 +14,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 #[test]
 fn a_stall_is_told_with_its_cause_and_lag_is_shown() {
     let Some(pair) = Pair::new() else { return };
-    pair.from.sql("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)");
+    pair.from.sql("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1); CREATE TABLE quiet (id int PRIMARY KEY)");
     let command = pair.copy(&["--sync", "follow", "--name", "f", "--stall-after", "2s"]);
     let run = pair.desk.syncline(&command).args(["--output", "json"]).start();
     run.wait_for_output(|line| line.contains("\"following\""));
@@ -32,6 +34,16 @@ fn a_stall_is_told_with_its_cause_and_lag_is_shown() {
         assert!(run.is_running() && Instant::now() < until, "{}{}", run.stdout(), run.stderr());
         std::thread::sleep(Duration::from_millis(200));
     }
+    let until = Instant::now() + WAIT_MAX;
+    while number(&pair.desk.status()["lag"]["streams"]["public.t"]["changes"]) != 999 {
+        assert!(run.is_running() && Instant::now() < until, "{}", pair.desk.status());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let streams = &pair.desk.status()["lag"]["streams"];
+    assert!(streams["public.t"]["seconds"].as_f64().is_some_and(|seconds| seconds > 2.0), "{streams}");
+    let quiet = &streams["public.quiet"];
+    assert_eq!((number(&quiet["changes"]), &quiet["at"]), (0, &Value::Null), "{streams}");
+    assert!(quiet["bytes"].is_u64() && streams["public.t"]["bytes"].is_u64(), "{streams}");
     run.interrupt();
     pair.desk.read(run.wait()).expect_code(0);
     same_rows((&pair.from, "TABLE t"), (&pair.to, "TABLE t"));
