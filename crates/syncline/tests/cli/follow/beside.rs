@@ -47,7 +47,7 @@ impl Scene {
             let (from, to) = (ends.from.url(), ends.to.url());
             let text = format!(
                 "connections:\n  a: {{ url: \"{from}\" }}\n  b: {{ url: \"{to}\" }}\npipelines:\n  f:\n    from: a\n    \
-                 to: b\n    sync: follow\n    schema_changes: apply\n    chunk_rows: 100\n{more}"
+                 to: b\n    sync: follow\n    schema_changes: apply\n    chunk_rows: 20\n{more}"
             );
             ends.desk.file(name, &text)
         };
@@ -160,7 +160,8 @@ fn a_copy_beside_others_that_is_killed_is_gone_on_with() {
         for life in 0..3 {
             let run = scene.ends.desk.syncline(&["run", &scene.slow]).args(["--output", "json"]).start();
             is_copying(&run);
-            let until = Instant::now() + Duration::from_millis(500 + random.below(2_500));
+            // Long enough for a chunk, and together not long enough for all.
+            let until = Instant::now() + Duration::from_millis(1_200 + random.below(1_200));
             for round in 0.. {
                 let id = 30_000 + 1_000 * life + round;
                 from.sql(&format!(
