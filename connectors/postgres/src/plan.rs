@@ -3,10 +3,11 @@
 mod check;
 mod default;
 mod evolve;
+mod grants;
 mod seen;
 mod steps;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use syncline_connect::{Existing, Finding, Target, TargetPlan, Task};
 use syncline_sql::quote_text;
@@ -16,6 +17,7 @@ pub(crate) use self::{
     evolve::evolve,
     seen::{Seen, qualified_made, see},
 };
+use self::{check::NamesTaken, grants::Grants, seen::see_all};
 use crate::{client::Client, dialect::NAME, types::column_type};
 
 /// The types of a stream's columns here, with what is special about each.
@@ -33,46 +35,86 @@ impl Types {
 
 /// Which of the source's type names are types here too; the others get what we have for them.
 pub(crate) async fn types(client: &Client, target: &Target) -> Result<Types> {
-    let same_dialect = target.schema.dialect == NAME;
-    let mut types = BTreeMap::new();
-    for column in &target.schema.columns {
-        let own = column_type(column);
-        let Some(native) = column.native.as_ref().filter(|_| same_dialect) else {
-            types.insert(column.name.clone(), (own, None));
-            continue;
-        };
-        let sql = format!(
-            "WITH RECURSIVE chain(oid) AS (
-               SELECT to_regtype({})::oid
-               UNION SELECT t.typbasetype FROM chain JOIN pg_type t USING (oid) WHERE t.typtype = 'd')
-             SELECT 1, (SELECT string_agg(enumlabel, E'\\x01') FROM pg_enum WHERE enumtypid IN (SELECT oid FROM chain))
-             FROM chain WHERE oid IS NOT NULL LIMIT 1",
-            quote_text(native)
-        );
-        let rows = client.texts(&sql, "look up type", native).await?;
-        let entry = match rows.first().map(Vec::as_slice) {
-            // A domain over an enumeration has that one's labels.
-            Some([_, labels]) => {
-                let known: Vec<&str> = labels.as_deref().unwrap_or_default().split('\u{1}').collect();
-                let missing = column.labels.iter().flatten().find(|label| !known.contains(&label.as_str()));
-                match missing {
-                    Some(_) => {
-                        (own.clone(), Some(format!("{native} lacks a label here, so it becomes {own}")))
-                    }
-                    None => (native.clone(), None),
-                }
-            }
-            _ => (own.clone(), Some(format!("there is no type {native} here, so it becomes {own}"))),
-        };
-        types.insert(column.name.clone(), entry);
-    }
-    Ok(Types(types))
+    Ok(types_of(target, &labels(client, &[target]).await?))
 }
 
-/// Everything about one target.
-pub(crate) async fn plan(client: &Client, target: &Target) -> Result<TargetPlan> {
-    let seen = see(client, target).await?;
-    let types = types(client, target).await?;
+/// The labels of each type that is one here, by the name that the source has for it. Only enumerations have some.
+type Labels = BTreeMap<String, Vec<String>>;
+
+/// Looks up the types of all columns of these targets.
+async fn labels(client: &Client, targets: &[&Target]) -> Result<Labels> {
+    let here = targets.iter().filter(|target| target.schema.dialect == NAME);
+    let columns = here.flat_map(|target| &target.schema.columns);
+    let names: BTreeSet<&String> = columns.filter_map(|column| column.native.as_ref()).collect();
+    if names.is_empty() {
+        return Ok(Labels::new());
+    }
+    let names: Vec<String> = names.into_iter().map(|name| quote_text(name)).collect();
+    // A domain over an enumeration has that one's labels.
+    let sql = format!(
+        "WITH RECURSIVE asked(name) AS (SELECT unnest(ARRAY[{}]::text[])),
+           chain(name, oid) AS (
+             SELECT name, to_regtype(name)::oid FROM asked
+             UNION SELECT chain.name, t.typbasetype FROM chain JOIN pg_type t USING (oid) WHERE t.typtype = 'd')
+         SELECT name, (SELECT string_agg(enumlabel, E'\\x01') FROM chain JOIN pg_enum ON enumtypid = chain.oid
+                       WHERE chain.name = asked.name)
+         FROM asked WHERE to_regtype(name) IS NOT NULL",
+        names.join(", ")
+    );
+    let rows = client.texts(&sql, "look up types in", &client.config.place()).await?;
+    let entry = |row: Vec<Option<String>>| {
+        let mut row = row.into_iter();
+        let (name, labels) = (row.next().flatten()?, row.next().flatten());
+        Some((name, labels.iter().flat_map(|all| all.split('\u{1}')).map(str::to_owned).collect()))
+    };
+    Ok(rows.into_iter().filter_map(entry).collect())
+}
+
+fn types_of(target: &Target, labels: &Labels) -> Types {
+    let same_dialect = target.schema.dialect == NAME;
+    let entry = |column: &Column| {
+        let own = column_type(column);
+        let Some(native) = column.native.as_ref().filter(|_| same_dialect) else { return (own, None) };
+        let Some(known) = labels.get(native) else {
+            let note = format!("there is no type {native} here, so it becomes {own}");
+            return (own, Some(note));
+        };
+        if column.labels.iter().flatten().all(|label| known.contains(label)) {
+            return (native.clone(), None);
+        }
+        let note = format!("{native} lacks a label here, so it becomes {own}");
+        (own, Some(note))
+    };
+    Types(target.schema.columns.iter().map(|column| (column.name.clone(), entry(column))).collect())
+}
+
+/// So many targets are asked for together.
+const TOGETHER: usize = 200;
+
+/// Everything about these targets, with as few questions as about one.
+pub(crate) async fn plan(client: &Client, targets: &[&Target]) -> Result<Vec<TargetPlan>> {
+    let mut plans = vec![];
+    for some in targets.chunks(TOGETHER) {
+        let seen = see_all(client, some).await?;
+        let labels = labels(client, some).await?;
+        let looked_at: Vec<(&Target, &Seen)> = some.iter().copied().zip(&seen).collect();
+        let grants = Grants::look_up(client, &looked_at).await?;
+        let taken = check::names_taken(client, &looked_at).await?;
+        let one = |&(target, seen): &(&Target, &Seen)| plan_one(client, target, seen, &labels, &grants, &taken);
+        plans.extend(looked_at.iter().map(one));
+    }
+    Ok(plans)
+}
+
+fn plan_one(
+    client: &Client,
+    target: &Target,
+    seen: &Seen,
+    labels: &Labels,
+    grants: &Grants,
+    taken: &NamesTaken,
+) -> TargetPlan {
+    let types = types_of(target, labels);
     let mut plan = TargetPlan {
         existing: seen.table.as_ref().map(|table| Existing {
             has_rows: seen.has_rows,
@@ -87,20 +129,20 @@ pub(crate) async fn plan(client: &Client, target: &Target) -> Result<TargetPlan>
     check::name(target, &mut plan);
     if seen.table.is_none() && target.task != Task::Load {
         check::needs_table(target, &mut plan);
-        return Ok(plan);
+        return plan;
     }
     if seen.table.is_none() {
-        check::name_is_free(client, target, &mut plan).await?;
+        check::name_is_free(client, target, taken, &mut plan);
     }
-    check::rights(client, target, &seen, &mut plan).await?;
-    check::decisions(target, &seen, &mut plan);
-    check::columns(target, &seen, &types, &mut plan);
-    check::key(target, &seen, &mut plan);
-    check::key_types(target, &seen, &types, &mut plan);
+    check::rights(client, target, seen, grants, &mut plan);
+    check::decisions(target, seen, &mut plan);
+    check::columns(target, seen, &types, &mut plan);
+    check::key(target, seen, &mut plan);
+    check::key_types(target, seen, &types, &mut plan);
     let way = seen.way(target);
-    steps::prepare(client, target, &seen, &types, way, &mut plan);
-    steps::publish(target, &seen, way, &mut plan);
-    Ok(plan)
+    steps::prepare(client, target, seen, &types, way, &mut plan);
+    steps::publish(target, seen, way, &mut plan);
+    plan
 }
 
 fn blocker(plan: &mut TargetPlan, error: Error) {

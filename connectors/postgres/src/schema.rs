@@ -178,10 +178,24 @@ async fn missing(client: &Client, name: &StreamName) -> Result<Error> {
 
 /// A table, view or partition by its full name.
 pub(crate) async fn find(client: &Client, name: &StreamName) -> Result<Option<Listed>> {
-    let schema = name.namespace.as_deref().unwrap_or(&client.config.schema);
-    let one = format!(" AND n.nspname = {} AND c.relname = {}", quote_text(schema), quote_text(&name.table));
-    let mut found = listed(client, &format!("{LIST}{one} UNION ALL {PARTITION}{one}")).await?;
-    Ok(found.pop())
+    Ok(find_all(client, [name]).await?.pop())
+}
+
+/// Those of several tables, views and partitions that are there, each once.
+pub(crate) async fn find_all(
+    client: &Client,
+    names: impl IntoIterator<Item = &StreamName>,
+) -> Result<Vec<Listed>> {
+    let pair = |name: &StreamName| {
+        let schema = name.namespace.as_deref().unwrap_or(&client.config.schema);
+        format!("({}, {})", quote_text(schema), quote_text(&name.table))
+    };
+    let pairs: Vec<String> = names.into_iter().map(pair).collect();
+    if pairs.is_empty() {
+        return Ok(vec![]);
+    }
+    let some = format!(" AND (n.nspname, c.relname) IN ({})", pairs.join(", "));
+    listed(client, &format!("{LIST}{some} UNION ALL {PARTITION}{some}")).await
 }
 
 async fn listed(client: &Client, sql: &str) -> Result<Vec<Listed>> {

@@ -199,10 +199,10 @@ impl Sink for PostgresSink {
 
     async fn plan(&self, targets: &[Arc<Target>]) -> Result<Vec<TargetPlan>> {
         let control = self.control().await?;
-        let mut plans = vec![];
+        let all: Vec<&Target> = targets.iter().map(AsRef::as_ref).collect();
+        let mut plans = plan(&control.client, &all).await?;
         let mut names: BTreeMap<StreamName, &StreamName> = BTreeMap::new();
-        for target in targets {
-            let mut one = plan(&control.client, target).await?;
+        for (target, one) in targets.iter().zip(&mut plans) {
             let full = target.name.within(&self.shared.config.schema);
             if let Some(first) = names.insert(full, &target.source) {
                 one.findings.push(Finding::blocker(
@@ -211,7 +211,6 @@ impl Sink for PostgresSink {
                         .hint("Give one another name, as in --stream SRC=DST (to: DST)"),
                 ));
             }
-            plans.push(one);
         }
         Ok(plans)
     }

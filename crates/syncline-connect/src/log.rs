@@ -176,8 +176,8 @@ pub struct LogBatch {
     /// Where reading can go on after these; `None` inside a transaction, of which the next batch is
     /// another part.
     pub position: Option<Position>,
-    /// When the last of the transactions was committed, in microseconds since 1970 by the source's
-    /// clock.
+    /// When the last of the transactions was committed, of which it may be a part, in microseconds since 1970 by
+    /// the source's clock.
     pub committed_micros: Option<i64>,
     /// How many transactions end in it.
     pub transactions: u64,

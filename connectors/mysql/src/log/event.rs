@@ -36,6 +36,12 @@ impl Header {
         Ok(Header { seconds, kind, server, length: fields.u32()?, next: fields.u32()?, flags: fields.u16()? })
     }
 
+    /// When it was written, in microseconds since 1970; of what begins and ends a transaction, when that was
+    /// committed.
+    pub(super) fn micros(&self) -> Option<i64> {
+        (self.seconds > 0).then(|| i64::from(self.seconds) * 1_000_000)
+    }
+
     pub(super) fn is_artificial(&self) -> bool {
         self.flags & ARTIFICIAL != 0 || self.next == 0
     }
@@ -225,9 +231,11 @@ impl<'a> Event<'a> {
                 Event::Rotate { file: file_name(fields.0)?, position }
             }
             kind::FORMAT => format(body)?,
-            kind::GTID | kind::ANONYMOUS => Event::Begin(gtid(header.kind, fields)?),
-            kind::GTID_TAGGED => Event::Begin(Begin { gtid: None, tagged: true, micros: None, open: false }),
-            kind::MARIADB_GTID => Event::Begin(mariadb_gtid(header.server, fields)?),
+            kind::GTID | kind::ANONYMOUS => Event::Begin(gtid(header, fields)?),
+            kind::GTID_TAGGED => {
+                Event::Begin(Begin { gtid: None, tagged: true, micros: header.micros(), open: false })
+            }
+            kind::MARIADB_GTID => Event::Begin(mariadb_gtid(header, fields)?),
             kind::QUERY => Event::Query(query(fields, 0, false)?),
             kind::QUERY_COMPRESSED => Event::Query(query(fields, 0, true)?),
             // The file's number, and where its name stands in the statement.
@@ -292,24 +300,25 @@ fn format<'a>(body: &[u8]) -> Result<Event<'a>> {
     }
 }
 
-fn gtid(kind: u8, mut fields: Fields<'_>) -> Result<Begin, Broken> {
+fn gtid(header: &Header, mut fields: Fields<'_>) -> Result<Begin, Broken> {
     let _flags = fields.u8()?;
     let (server, number) = (fields.array()?, fields.u64()?);
-    let gtid = (kind == kind::GTID).then_some(Gtid::Mysql { server, number });
+    let gtid = (header.kind == kind::GTID).then_some(Gtid::Mysql { server, number });
     // A type, and two numbers by which replicas know what may run at once.
     let micros = fields.take(17).and_then(|_| fields.number(7)).ok();
     // The highest bit says that another time follows.
     let micros = micros.and_then(|micros| i64::try_from(micros & !(1 << 55)).ok());
-    Ok(Begin { gtid, tagged: false, micros: micros.filter(|micros| *micros > 0), open: false })
+    let micros = micros.filter(|micros| *micros > 0).or(header.micros());
+    Ok(Begin { gtid, tagged: false, micros, open: false })
 }
 
 /// The transaction is a single statement.
 const STANDALONE: u8 = 1;
 
-fn mariadb_gtid(server: u32, mut fields: Fields<'_>) -> Result<Begin, Broken> {
+fn mariadb_gtid(header: &Header, mut fields: Fields<'_>) -> Result<Begin, Broken> {
     let (number, domain, flags) = (fields.u64()?, fields.u32()?, fields.u8()?);
-    let gtid = Some(Gtid::Mariadb { domain, server, number });
-    Ok(Begin { gtid, tagged: false, micros: None, open: flags & STANDALONE == 0 })
+    let gtid = Some(Gtid::Mariadb { domain, server: header.server, number });
+    Ok(Begin { gtid, tagged: false, micros: header.micros(), open: flags & STANDALONE == 0 })
 }
 
 fn query(mut fields: Fields<'_>, more: usize, compressed: bool) -> Result<Query<'_>, Broken> {

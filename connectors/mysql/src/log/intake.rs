@@ -401,6 +401,9 @@ impl Intake {
         let inside = self.transaction.as_mut().is_some_and(|transaction| transaction.changes > 0);
         let ended = std::mem::take(&mut self.ended) && !inside;
         self.end_due = false;
+        if let Some(transaction) = self.transaction.as_ref().filter(|_| inside) {
+            self.committed_micros = transaction.micros;
+        }
         if let Some(transaction) = &mut self.transaction {
             transaction.is_part |= inside;
             transaction.changes = 0;

@@ -67,6 +67,8 @@ pub(super) struct Intake {
 struct Transaction {
     /// Where it is committed.
     commit: Lsn,
+    /// And when, by the server's own count.
+    micros: i64,
     is_known: bool,
     /// Whether what comes next of it is passed over.
     passes: bool,
@@ -254,14 +256,14 @@ impl Intake {
             return Ok(Taken::Undescribed(table));
         }
         match message {
-            Message::Begin { commit } => {
+            Message::Begin { commit, micros } => {
                 if self.in_transaction() {
                     return Err(misplaced());
                 }
                 self.coming = Origin::default();
                 let is_known = commit < self.from;
                 let (passes, changes, is_open) = (false, 0, false);
-                self.transaction = Some(Transaction { commit, is_known, passes, changes, is_open });
+                self.transaction = Some(Transaction { commit, micros, is_known, passes, changes, is_open });
             }
             Message::Commit { end, micros } => self.commit(end, micros)?,
             Message::Relation(_) => return Ok(Taken::Relation),
@@ -404,6 +406,9 @@ impl Intake {
         // Inside of a transaction of which nothing is here yet, the last whole one ends the batch.
         let inside = self.transaction.as_mut().is_some_and(|transaction| transaction.changes > 0);
         let position = if inside { None } else { self.ended.take() };
+        if let Some(transaction) = self.transaction.filter(|_| inside) {
+            self.committed_micros = transaction.micros.checked_add(EPOCH_MICROS);
+        }
         (self.ended, self.end_due) = (None, false);
         if let Some(transaction) = &mut self.transaction {
             transaction.is_open |= inside;

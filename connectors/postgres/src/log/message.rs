@@ -17,9 +17,10 @@ pub(crate) enum Frame<'a> {
 /// A message of pgoutput.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Message<'a> {
-    /// A transaction, whose commit stands at `commit`.
+    /// A transaction, whose commit stands at `commit` and was at `micros`.
     Begin {
         commit: Lsn,
+        micros: i64,
     },
     /// Its end; `end` is the place behind it.
     Commit {
@@ -191,10 +192,10 @@ impl<'a> Rest<'a> {
     }
 
     fn begin(&mut self) -> Option<Message<'a>> {
-        let commit = self.lsn()?;
-        // The time and the transaction's number.
-        self.take(12)?;
-        Some(Message::Begin { commit })
+        let (commit, micros) = (self.lsn()?, i64::from_be_bytes(self.array()?));
+        // The transaction's number.
+        self.take(4)?;
+        Some(Message::Begin { commit, micros })
     }
 
     fn commit(&mut self) -> Option<Message<'a>> {
@@ -302,8 +303,8 @@ mod tests {
     #[test]
     fn messages_are_taken_apart() {
         let lsn = 0x16B_3748_u64.to_be_bytes();
-        let begin = bytes(&[b"B", &lsn, &[0; 8], &[0, 0, 2, 1]]);
-        assert_eq!(message(&begin).unwrap(), Message::Begin { commit: Lsn(0x16B_3748) });
+        let begin = bytes(&[b"B", &lsn, &7_i64.to_be_bytes(), &[0, 0, 2, 1]]);
+        assert_eq!(message(&begin).unwrap(), Message::Begin { commit: Lsn(0x16B_3748), micros: 7 });
         let commit = bytes(&[b"C", &[0], &[0; 8], &lsn, &7_i64.to_be_bytes()]);
         assert_eq!(message(&commit).unwrap(), Message::Commit { end: Lsn(0x16B_3748), micros: 7 });
         let table = [0, 0, 0x40, 1];

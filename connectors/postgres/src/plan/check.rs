@@ -1,10 +1,12 @@
 //! What stands in the way: names, grants, decisions, columns and keys.
 
+use std::collections::BTreeMap;
+
 use syncline_connect::{ColumnPlan, Finding, Target, TargetPlan, Task, WriteMode};
 use syncline_sql::{Dialect, Fit, Way, bookkeeping, key_problem, quote_text, reconcile};
 use syncline_types::{Column, Error, LogicalType, Result, codes};
 
-use super::{Seen, Types, blocker};
+use super::{Seen, Types, blocker, grants::Grants};
 use crate::{
     client::Client,
     dialect::{Postgres, qualified},
@@ -65,17 +67,42 @@ pub(super) fn needs_table(target: &Target, plan: &mut TargetPlan) {
     );
 }
 
+/// What has the name of a table that is to be made, by schema and name.
+pub(super) type NamesTaken = BTreeMap<(String, String), String>;
+
 /// A table shares its name with sequences, indexes and types of its schema.
-pub(super) async fn name_is_free(client: &Client, target: &Target, plan: &mut TargetPlan) -> Result<()> {
-    let schema = target.name.namespace.as_deref().unwrap_or(&client.config.schema);
-    let (schema, table) = (quote_text(schema), quote_text(&target.name.table));
+pub(super) async fn names_taken(client: &Client, looked_at: &[(&Target, &Seen)]) -> Result<NamesTaken> {
+    let pairs: Vec<String> = looked_at
+        .iter()
+        .filter(|(_, seen)| seen.table.is_none())
+        .map(|(target, _)| {
+            let schema = target.name.namespace.as_deref().unwrap_or(&client.config.schema);
+            format!("({}, {})", quote_text(schema), quote_text(&target.name.table))
+        })
+        .collect();
+    if pairs.is_empty() {
+        return Ok(NamesTaken::new());
+    }
+    let pairs = pairs.join(", ");
     let sql = format!(
-        "SELECT CASE c.relkind WHEN 'S' THEN 'a sequence' WHEN 'c' THEN 'a type' ELSE 'an index' END
-         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = {schema} AND c.relname = {table}
-         UNION ALL SELECT 'a type' FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
-         WHERE n.nspname = {schema} AND t.typname = {table} LIMIT 1"
+        "SELECT n.nspname, c.relname,
+                CASE c.relkind WHEN 'S' THEN 'a sequence' WHEN 'c' THEN 'a type' ELSE 'an index' END
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE (n.nspname, c.relname) IN ({pairs})
+         UNION ALL SELECT n.nspname, t.typname, 'a type' FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+         WHERE (n.nspname, t.typname) IN ({pairs})"
     );
-    if let Some(other) = client.text(&sql, "look for the name", &target.name.to_string()).await? {
+    let mut taken = NamesTaken::new();
+    for row in client.texts(&sql, "look for names in", &client.config.place()).await? {
+        if let [Some(schema), Some(name), Some(other)] = row.as_slice() {
+            taken.entry((schema.clone(), name.clone())).or_insert_with(|| other.clone());
+        }
+    }
+    Ok(taken)
+}
+
+pub(super) fn name_is_free(client: &Client, target: &Target, taken: &NamesTaken, plan: &mut TargetPlan) {
+    let schema = target.name.namespace.as_ref().unwrap_or(&client.config.schema);
+    if let Some(other) = taken.get(&(schema.clone(), target.name.table.clone())) {
         blocker(
             plan,
             Error::new(&codes::NAME_TAKEN, "create table", format!("`{}`", target.name))
@@ -83,38 +110,29 @@ pub(super) async fn name_is_free(client: &Client, target: &Target, plan: &mut Ta
                 .hint("Name another target, as in --stream SRC=DST (to: DST)"),
         );
     }
-    Ok(())
 }
 
-pub(super) async fn rights(
+pub(super) fn rights(
     client: &Client,
     target: &Target,
     seen: &Seen,
+    grants: &Grants,
     plan: &mut TargetPlan,
-) -> Result<()> {
+) {
     let schema = target.name.namespace.as_deref().unwrap_or(&client.config.schema);
     let table = qualified(&target.name, &client.config.schema);
-    let sql = format!(
-        "SELECT current_user, to_regnamespace({0}) IS NOT NULL,
-                coalesce(has_schema_privilege(to_regnamespace({0}), 'USAGE, CREATE'), false)
-                AND coalesce(has_schema_privilege(to_regnamespace({0}), 'CREATE'), false)",
-        quote_text(&Postgres.quote(schema))
-    );
-    let rows = client.texts(&sql, "look up the grants on schema", schema).await?;
-    let Some([Some(user), Some(exists), Some(create)]) = rows.first().map(Vec::as_slice) else {
-        return Ok(());
-    };
+    let user = &grants.user;
     let user_quoted = Postgres.quote(user);
-    if exists != "t" {
+    let Some(create) = grants.may_create(schema) else {
         blocker(
             plan,
             Error::new(&codes::STREAM_MISSING, "write to schema", format!("`{schema}`"))
                 .because(format!("there is no such schema in {}", client.config.place()))
                 .hint(format!("Run: CREATE SCHEMA {}", Postgres.quote(schema))),
         );
-        return Ok(());
-    }
-    if create != "t" {
+        return;
+    };
+    if !create {
         let needs_staging = target.staged || seen.table.is_none();
         let grant = format!("GRANT USAGE, CREATE ON SCHEMA {} TO {user_quoted}", Postgres.quote(schema));
         if needs_staging {
@@ -131,33 +149,14 @@ pub(super) async fn rights(
             )));
         }
     }
-    if seen.table.is_some() {
-        let mut wanted = vec![match target.task {
-            Task::Load => "INSERT",
-            Task::Update => "UPDATE",
-            Task::Delete => "DELETE",
-        }];
-        wanted.extend(match seen.way(target) {
-            Way::Rename | Way::Insert | Way::Direct => &[][..],
-            Way::InPlace => &["DELETE"][..],
-            Way::InPlaceByKey => &["SELECT", "UPDATE", "DELETE"][..],
-            Way::Merge => &["SELECT", "UPDATE"][..],
-            Way::Update | Way::Delete => &["SELECT"][..],
-        });
-        for privilege in wanted {
-            let sql = format!("SELECT has_table_privilege({}, '{privilege}')", quote_text(&table));
-            let granted = client.text(&sql, "look up the grants on", &table).await?;
-            if granted.as_deref() != Some("t") {
-                blocker(
-                    plan,
-                    Error::new(&codes::PERMISSION_DENIED, "write to table", format!("`{}`", target.name))
-                        .because(format!("user `{user}` lacks {privilege}"))
-                        .hint(format!("Run: GRANT {privilege} ON {table} TO {user_quoted}")),
-                );
-            }
-        }
+    for privilege in grants.lacking(target, seen) {
+        blocker(
+            plan,
+            Error::new(&codes::PERMISSION_DENIED, "write to table", format!("`{}`", target.name))
+                .because(format!("user `{user}` lacks {privilege}"))
+                .hint(format!("Run: GRANT {privilege} ON {table} TO {user_quoted}")),
+        );
     }
-    Ok(())
 }
 
 /// What only the user can decide.

@@ -1,6 +1,6 @@
 //! What is large is told in parts, within the memory that there is.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use syncline_connect::{Context, Logged, Memory};
 
@@ -30,7 +30,7 @@ async fn a_large_transaction_comes_in_parts() {
              INSERT INTO t VALUES (-2, 'after')"
         ));
         let mut told = Told::default();
-        let mut parts = 0;
+        let (mut parts, mut committed, mut last) = (0, BTreeSet::new(), None);
         // Some batches are held, as a target that is slow holds them.
         let mut held = vec![];
         while told.lines.len() < ROWS + 2 {
@@ -44,7 +44,12 @@ async fn a_large_transaction_comes_in_parts() {
                 Logged::Changes(batch) => {
                     let rows: usize = batch.changes.iter().map(|changes| changes.rows.num_rows()).sum();
                     assert!(rows <= 8_192 + 2_048, "{rows} rows in a batch");
-                    parts += usize::from(batch.position.is_none());
+                    if batch.position.is_none() {
+                        parts += 1;
+                        // Long before its end has come it is known when that was.
+                        committed.insert(batch.committed_micros.expect("a time"));
+                    }
+                    last = batch.committed_micros.or(last);
                     told.add(&batch, &following.reads, &mut following.at);
                     held.push(batch);
                 }
@@ -58,6 +63,8 @@ async fn a_large_transaction_comes_in_parts() {
         }
         assert_eq!(told.lines[ROWS + 1], "t + -2|after");
         assert_eq!(told.transactions, 3);
+        assert_eq!(committed.len(), 1, "{committed:?}");
+        assert!(committed.last() <= last.as_ref(), "{committed:?} {last:?}");
         assert!(parts >= ROWS / (8_192 + 2_048), "{parts} parts");
         drop(held);
         assert_eq!(memory.free_bytes(), 4 << 20);

@@ -245,15 +245,16 @@ async fn plan_removals(
     works: &[StreamWork],
     plans: &[TargetPlan],
 ) -> Result<Vec<Option<TargetPlan>>> {
-    let mut removals = vec![];
-    for (work, plan) in works.iter().zip(plans) {
-        let Some(target) = removal_target(work, 0).filter(|_| plan.existing.is_some()) else {
-            removals.push(None);
-            continue;
-        };
-        removals.push(sink.plan(&[Arc::new(target)]).await?.pop());
+    let removal = |(work, plan): (&StreamWork, &TargetPlan)| {
+        removal_target(work, 0).filter(|_| plan.existing.is_some()).map(Arc::new)
+    };
+    let targets: Vec<Option<Arc<Target>>> = works.iter().zip(plans).map(removal).collect();
+    let there: Vec<Arc<Target>> = targets.iter().flatten().cloned().collect();
+    if there.is_empty() {
+        return Ok(vec![None; works.len()]);
     }
-    Ok(removals)
+    let mut planned = sink.plan(&there).await?.into_iter();
+    Ok(targets.iter().map(|target| target.as_ref().and_then(|_| planned.next())).collect())
 }
 
 /// The sink's connector, to be opened once more.

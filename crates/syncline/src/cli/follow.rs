@@ -150,8 +150,10 @@ impl LiveObserver for Shown {
         self.since.add(counted.clone());
         self.position = Some(position.clone());
         self.seconds = lag_seconds(counted).or(self.seconds);
+        // Where nothing concerned the streams, the position alone has gone on.
+        let is_news = self.since.changes > 0;
         let every = if self.output == Output::Text { LINE_EVERY } else { OBJECT_EVERY };
-        if self.last.elapsed() >= every {
+        if is_news && self.last.elapsed() >= every {
             self.last = Instant::now();
             let since = std::mem::take(&mut self.since);
             self.tell("applied", &since);

@@ -177,8 +177,8 @@ fn conclude(
         output.line(format!("{pipeline}: equal up to {position}, where the log ended at {at} UTC"));
     } else if differing > 0 && streams.iter().all(|stream| stream.verdict.moving.is_some()) {
         output.line(format!(
-            "{pipeline}: {} differ although the pipeline is past them; --repair puts them right",
-            rows(differing)
+            "{pipeline}: {} although the pipeline is past that; --repair puts it right",
+            rows_differ(differing)
         ));
     }
     let kept = sum(|verdict| verdict.moving.map_or(0, |moving| moving.kept));
@@ -196,15 +196,19 @@ fn conclude(
             duration(settle_seconds as f64)
         )),
         (_, false) => output.line(format!(
-            "{pipeline}: the pipeline is not running. It is at {behind}; {} differ and may be changes that it has \
+            "{pipeline}: the pipeline is not running. It is at {behind}; {}, which may be by changes that it has \
              not applied yet. Run it (with --until-caught-up, if it is to end), and verify again",
-            rows(unsettled)
+            rows_differ(unsettled)
         )),
     }
 }
 
 fn rows(number: u64) -> String {
     format!("{} {}", count(number), if number == 1 { "row" } else { "rows" })
+}
+
+fn rows_differ(number: u64) -> String {
+    format!("{} {}", rows(number), if number == 1 { "differs" } else { "differ" })
 }
 
 fn rows_are(number: u64) -> String {
@@ -245,7 +249,7 @@ impl Observer for Told {
     fn settling(&mut self, stream: &str, number: u64) {
         self.output.object(&json!({"event": "settling", "stream": stream, "rows": number}));
         if self.output == Output::Text {
-            eprintln!("{stream}: {} differ and may be on their way; looking at them again", rows(number));
+            eprintln!("{stream}: {} and may be on the way; looking again", rows_differ(number));
         }
     }
 

@@ -146,7 +146,7 @@ impl Intake {
         self.ended |= !transaction.is_known;
         if transaction.changes > 0 || transaction.is_part {
             self.transactions += 1;
-            self.committed_micros = transaction.micros.or(Some(i64::from(header.seconds) * 1_000_000));
+            self.committed_micros = transaction.micros.or(header.micros());
         }
         self.end_due |= transaction.is_part;
         Ok(())
