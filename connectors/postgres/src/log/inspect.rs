@@ -1,6 +1,6 @@
 //! What stands in the way of following a server's tables, or weakens it.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use syncline_connect::{Finding, Read};
 use syncline_sql::quote_double;
@@ -81,20 +81,25 @@ const DIGITS_MAX: u32 = 24;
 /// Of each stream, the columns that updates may leave out: values that are kept apart from their row are
 /// told only where they change, unless the table's old rows are told whole.
 pub(super) async fn lacks(client: &Client, reads: &[Arc<Read>]) -> Result<Vec<Vec<String>>> {
-    let mut all = vec![];
-    for table in followed(client, reads).await? {
-        let oid = table.oid();
-        let sql = format!(
-            "SELECT DISTINCT a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-             WHERE (c.oid = {oid} OR c.oid IN (SELECT relid FROM pg_partition_tree({oid}))) AND c.relkind = 'r'
-               AND c.relreplident <> 'f' AND a.attnum > 0 AND NOT a.attisdropped AND a.attstorage <> 'p'
-               AND NOT (a.atttypid = 'numeric'::regtype AND a.atttypmod >= 0 AND (a.atttypmod - 4) >> 16 <= {DIGITS_MAX})"
-        );
-        let name = table.table.listed.name.to_string();
-        let rows = client.texts(&sql, "look at how updates are told of", &name).await?;
-        all.push(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect());
+    let followed = followed(client, reads).await?;
+    let oids: Vec<String> = followed.iter().map(|table| table.oid().to_string()).collect();
+    let sql = format!(
+        "SELECT DISTINCT o.oid, a.attname FROM unnest(ARRAY[{}]::oid[]) o(oid)
+         CROSS JOIN LATERAL (SELECT o.oid UNION SELECT relid::oid FROM pg_partition_tree(o.oid)) p(oid)
+         JOIN pg_class c ON c.oid = p.oid JOIN pg_attribute a ON a.attrelid = c.oid
+         WHERE c.relkind = 'r' AND c.relreplident <> 'f' AND a.attnum > 0 AND NOT a.attisdropped AND a.attstorage <> 'p'
+           AND NOT (a.atttypid = 'numeric'::regtype AND a.atttypmod >= 0 AND (a.atttypmod - 4) >> 16 <= {DIGITS_MAX})",
+        oids.join(", ")
+    );
+    let mut lacks: HashMap<u32, Vec<String>> = HashMap::new();
+    for row in client.texts(&sql, "look at how updates are told of in", &client.config.place()).await? {
+        if let [Some(oid), Some(name)] = row.as_slice()
+            && let Ok(oid) = oid.parse()
+        {
+            lacks.entry(oid).or_default().push(name.clone());
+        }
     }
-    Ok(all)
+    Ok(followed.iter().map(|table| lacks.get(&table.oid()).cloned().unwrap_or_default()).collect())
 }
 
 async fn server(client: &Client) -> Result<Server> {

@@ -3,12 +3,12 @@
 use std::{collections::HashMap, sync::Arc};
 
 use syncline_connect::Read;
-use syncline_types::{Column, Error, Result, TableSchema, codes};
+use syncline_types::{Column, Error, Result, StreamName, TableSchema, codes};
 
 use super::message::Relation;
 use crate::{
     client::Client,
-    schema::{Table, describe, find},
+    schema::{Table, describe, find, find_all},
     types::PgType,
 };
 
@@ -49,28 +49,23 @@ pub(super) fn described(relation: &Relation<'_>) -> (Vec<Described>, Vec<bool>) 
 /// # Errors
 /// [`codes::STREAM_MISSING`] when one is not there.
 pub(crate) async fn followed(client: &Client, reads: &[Arc<Read>]) -> Result<Vec<Followed>> {
-    let mut listed = vec![];
-    for read in reads {
+    // A table that two streams are read from is described once.
+    let found = find_all(client, reads.iter().map(|read| &read.stream.name)).await?;
+    let oids: Vec<u32> = found.iter().map(|table| table.oid).collect();
+    let mut described = columns(client, &oids).await?;
+    let mut tables: HashMap<StreamName, Followed> = HashMap::new();
+    for table in describe(client, found).await? {
+        let described = described.remove(&table.listed.oid).unwrap_or_default();
+        tables.insert(table.listed.name.clone(), Followed { table, described });
+    }
+    let of = |read: &Arc<Read>| {
         let name = &read.stream.name;
-        listed.push(find(client, name).await?.ok_or_else(|| {
+        tables.get(&name.within(&client.config.schema)).cloned().ok_or_else(|| {
             Error::new(&codes::STREAM_MISSING, "follow table", format!("`{name}`"))
                 .because("it was there when the run was planned, and is no more")
-        })?);
-    }
-    let mut columns = columns(client, &listed.iter().map(|table| table.oid).collect::<Vec<_>>()).await?;
-    // A table that two streams are read from is described once.
-    let mut tables: HashMap<u32, Table> = HashMap::new();
-    let mut once = listed.clone();
-    once.sort_by_key(|table| table.oid);
-    once.dedup_by_key(|table| table.oid);
-    for table in describe(client, once).await? {
-        tables.insert(table.listed.oid, table);
-    }
-    let followed = listed.into_iter().filter_map(|listed| {
-        let table = tables.get(&listed.oid)?.clone();
-        Some(Followed { table, described: columns.entry(listed.oid).or_default().clone() })
-    });
-    Ok(followed.collect())
+        })
+    };
+    reads.iter().map(of).collect()
 }
 
 /// Columns of tables in their order, without those that are computed, which the log does not tell.
