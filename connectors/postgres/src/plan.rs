@@ -13,11 +13,11 @@ use syncline_connect::{Existing, Finding, Target, TargetPlan, Task};
 use syncline_sql::quote_text;
 use syncline_types::{Column, Error, Result};
 
+use self::{check::NamesTaken, grants::Grants, seen::see_all};
 pub(crate) use self::{
     evolve::evolve,
     seen::{Seen, qualified_made, see},
 };
-use self::{check::NamesTaken, grants::Grants, seen::see_all};
 use crate::{client::Client, dialect::NAME, types::column_type};
 
 /// The types of a stream's columns here, with what is special about each.
@@ -100,7 +100,8 @@ pub(crate) async fn plan(client: &Client, targets: &[&Target]) -> Result<Vec<Tar
         let looked_at: Vec<(&Target, &Seen)> = some.iter().copied().zip(&seen).collect();
         let grants = Grants::look_up(client, &looked_at).await?;
         let taken = check::names_taken(client, &looked_at).await?;
-        let one = |&(target, seen): &(&Target, &Seen)| plan_one(client, target, seen, &labels, &grants, &taken);
+        let one =
+            |&(target, seen): &(&Target, &Seen)| plan_one(client, target, seen, &labels, &grants, &taken);
         plans.extend(looked_at.iter().map(one));
     }
     Ok(plans)

@@ -126,6 +126,12 @@ pub trait LogReader: Send {
         let _ = position;
     }
 
+    /// What is said of a stream's columns is of a later time than where reading begins, where they may have been
+    /// others. Said before the first [`LogReader::next`]; for those whose log does not tell columns itself.
+    fn doubt(&mut self, stream: usize) {
+        let _ = stream;
+    }
+
     /// Changes of a stream by transactions up to here are not given out, and neither is it told what its columns
     /// were before: it is read from here on, and others from further back. Said before the first
     /// [`LogReader::next`].
@@ -254,6 +260,9 @@ pub struct SchemaChange {
     pub position: Position,
     /// A place at the end of the transaction that it comes with, or as near behind `position` as can be told.
     pub at: Position,
+    /// Whether the stream's changes from here on are not given out, since nobody knows what its columns were: it
+    /// is to be copied again. Another change says from where on they are.
+    pub unread: bool,
 }
 
 impl Read {

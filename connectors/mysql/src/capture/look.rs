@@ -275,7 +275,7 @@ impl Look {
         }
         stream.read = Arc::new(read.altered(&schema, |_| true));
         let (position, at_place) = (self.at.position(), self.at.position());
-        Ok(Some(SchemaChange { stream: at, schema, position, at: at_place }))
+        Ok(Some(SchemaChange { stream: at, schema, position, at: at_place, unread: false }))
     }
 
     async fn check_records(&mut self, at: usize, standing: &Standing) -> Result<()> {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use syncline_connect::Context;
-use syncline_types::{Error, Result, codes};
+use syncline_types::Result;
 
 use super::{
     event::{Event, split},
@@ -80,13 +80,4 @@ pub(super) async fn is_altered(
         session.client.incoming().advance();
     }
     Ok(false)
-}
-
-/// The error for a table that was altered several times before it could be looked at.
-pub(super) fn altered_twice(name: &str) -> Error {
-    Error::new(&codes::SCHEMA_CHANGED, "follow table", format!("`{name}`"))
-        .because(
-            "it was altered several times before this could be read, and what it was in between is not known",
-        )
-        .hint("Copy it again: --restart")
 }

@@ -42,10 +42,12 @@ pub(super) struct Intake {
     gathered: Vec<Option<Gathered>>,
     /// The tables that the log has described, by their numbers.
     tables: HashMap<u64, Described>,
-    /// Streams whose table was altered since it was last looked at, with whether a column went.
-    suspects: HashMap<usize, bool>,
+    /// Streams whose table was altered since it was last looked at, with the columns that went.
+    suspects: HashMap<usize, Vec<String>>,
     /// Streams whose table was looked at since.
     settled: HashSet<usize>,
+    /// Streams whose table has columns that nobody knows, until it is altered once more: they are not read.
+    unread: HashSet<usize>,
     checksums: bool,
     /// Changes that have come through one of these databases are passed over.
     not_from: Vec<String>,
@@ -131,6 +133,7 @@ impl Intake {
             tables: HashMap::new(),
             suspects: HashMap::new(),
             settled: HashSet::new(),
+            unread: HashSet::new(),
             checksums,
             not_from: not_from.to_vec(),
             coming: Origin::default(),
@@ -212,9 +215,14 @@ impl Intake {
         !self.in_transaction() && !self.has_changes() && self.idle_events >= EVENTS_WITHOUT_CHANGE_MAX
     }
 
-    /// Whether a column of a stream's table went, though another may have come in its place.
-    pub(super) fn has_lost(&self, stream: usize) -> bool {
-        self.suspects.get(&stream).copied().unwrap_or(false)
+    /// Columns of a stream's table that went, in whose places others may have come: see `Statement::Alter`.
+    pub(super) fn lost(&self, stream: usize) -> &[String] {
+        self.suspects.get(&stream).map_or(&[], Vec::as_slice)
+    }
+
+    /// A stream's table may be another one here than the one that it is known as.
+    pub(super) fn doubt(&mut self, stream: usize) {
+        self.suspects.entry(stream).or_default();
     }
 
     /// Transactions before this place are passed over, as far as they concern a stream.

@@ -12,7 +12,7 @@ use syncline_types::{Error, Position, Result, TableSchema, codes};
 use tokio::time::Instant;
 
 use super::{
-    ahead::{altered_twice, is_altered},
+    ahead::is_altered,
     gather::Shape,
     intake::{BATCH_BYTES, Intake, Taken},
     names::Names,
@@ -82,12 +82,16 @@ enum Step {
     Compare(Vec<usize>),
 }
 
-/// What a stream is from here on.
-struct Other {
-    read: Arc<Read>,
-    shape: Shape,
+/// What was found of a stream whose table was looked at.
+struct Found {
+    stream: usize,
+    /// How it is read from here on, if that is in another way.
+    other: Option<(Shape, Arc<Read>)>,
     schema: TableSchema,
-    differs: Differs,
+    /// Whether a column is another one of its name.
+    replaced: bool,
+    /// Whether its columns are to be told.
+    told: bool,
 }
 
 /// What a reader is opened for.
@@ -169,6 +173,9 @@ impl MysqlLogReader {
         loop {
             if self.intake.is_full() || self.intake.is_idle_for_long() {
                 return Ok(Step::Full);
+            }
+            if let Some(streams) = self.intake.altered_again() {
+                return Ok(Step::Compare(streams));
             }
             if let Some(mut unpacked) = self.unpacked.take() {
                 let step = self.take_unpacked(&mut unpacked)?;
@@ -300,52 +307,70 @@ impl MysqlLogReader {
     /// from here on.
     async fn compare(&mut self, streams: &[usize]) -> Result<()> {
         let mut client = connect(&self.config, &self.cx).await?;
-        let mut found: Vec<(usize, Option<Other>)> = vec![];
+        let names = self.intake.names();
+        if is_altered(&self.config, &self.cx, names, streams, self.intake.reached()).await? {
+            return self.leave_unread(&mut client, streams).await;
+        }
+        let mut found = vec![];
         for stream in streams {
             let read = &self.reads[*stream];
             let schema = now(&mut client, read).await?;
             let differs = Differs::between(&read.stream.schema, &schema);
-            if differs != Differs::Columns && self.intake.has_lost(*stream) {
-                return Err(Error::new(
-                    &codes::SCHEMA_CHANGED,
-                    "follow table",
-                    format!("`{}`", read.stream.name),
-                )
-                .because("a column was dropped or renamed, and another one has its name now")
-                .hint("Copy it again: --restart"));
-            }
-            if differs == Differs::Nothing {
-                found.push((*stream, None));
-                continue;
-            }
-            // Nobody is told of another form, so that what is read stays the same.
-            let read = Arc::new(match differs {
-                Differs::Columns => read.altered(&schema, |_| true),
-                Differs::Form | Differs::Nothing => read.reformed(&schema),
-            });
-            let shape = self.readings.shape(&mut client, &read).await?;
-            found.push((*stream, Some(Other { read, shape, schema, differs })));
-        }
-        let names = self.intake.names();
-        if is_altered(&self.config, &self.cx, names, streams, self.intake.reached()).await? {
-            let name = streams.first().map(|stream| self.reads[*stream].stream.name.to_string());
-            return Err(altered_twice(&name.unwrap_or_default()));
+            let is_replaced = |name: &String| {
+                let has = |schema: &TableSchema| {
+                    schema.columns.iter().any(|column| column.name.to_lowercase() == *name)
+                };
+                name.is_empty() || has(&read.stream.schema) && has(&schema)
+            };
+            let replaced = self.intake.lost(*stream).iter().any(is_replaced);
+            let other = match differs {
+                Differs::Nothing => None,
+                // Nobody is told of another form, so that what is read stays the same.
+                Differs::Columns => Some(Arc::new(read.altered(&schema, |_| true))),
+                Differs::Form => Some(Arc::new(read.reformed(&schema))),
+            };
+            let other = match other {
+                Some(read) => Some((self.readings.shape(&mut client, &read).await?, read)),
+                None => None,
+            };
+            found.push(Found { stream: *stream, other, schema, replaced, told: differs == Differs::Columns });
         }
         // Nothing is waited for from here on, so that all of it is done or nothing.
-        for (stream, other) in found {
-            let Some(Other { read, shape, schema, differs }) = other else {
-                self.intake.settle(stream, None);
-                continue;
-            };
-            self.reads[stream] = read;
-            self.intake.settle(stream, Some(shape));
-            if differs == Differs::Columns {
-                let position = self.intake.reached().to_position();
-                let at = position.clone();
-                self.changed.push(SchemaChange { stream, schema, position, at });
+        for Found { stream, other, schema, replaced, told } in found {
+            let shape = other.map(|(shape, read)| {
+                self.reads[stream] = read;
+                shape
+            });
+            let was_unread = self.intake.settle(stream, shape);
+            // What was pushed last is given out first.
+            if was_unread || told || replaced {
+                self.has_changed(stream, schema.clone(), false);
+            }
+            // The rows that are there have not the values of the new column, and nobody has told which they have.
+            if replaced {
+                self.has_changed(stream, schema, true);
             }
         }
         Ok(())
+    }
+
+    /// Streams whose table is altered once more further on: what it is in between nobody says.
+    async fn leave_unread(&mut self, client: &mut Client, streams: &[usize]) -> Result<()> {
+        let mut left = vec![];
+        for stream in streams {
+            left.push((*stream, now(client, &self.reads[*stream]).await?));
+        }
+        for (stream, schema) in left {
+            if self.intake.leave_unread(stream) {
+                self.has_changed(stream, schema, true);
+            }
+        }
+        Ok(())
+    }
+
+    fn has_changed(&mut self, stream: usize, schema: TableSchema, unread: bool) {
+        let position = self.intake.reached().to_position();
+        self.changed.push(SchemaChange { stream, schema, at: position.clone(), position, unread });
     }
 }
 
@@ -355,6 +380,10 @@ impl LogReader for MysqlLogReader {
         let logged = self.read_on().await?;
         self.silent_since = None;
         Ok(logged)
+    }
+
+    fn doubt(&mut self, stream: usize) {
+        self.intake.doubt(stream);
     }
 
     fn pass_over(&mut self, stream: usize, upto: &Position) -> Result<()> {

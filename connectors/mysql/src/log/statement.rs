@@ -33,7 +33,9 @@ pub(super) enum Statement {
     /// The columns may be others, and the rows stay.
     Alter {
         table: Named,
-        lost: bool,
+        /// Columns that go or get another name, in lower case: where another one has come in the place of such
+        /// a one, its values have not. Empty is a name that was not understood.
+        lost: Vec<String>,
     },
     /// The tables are others than before, or have lost rows of which the log does not tell.
     Replaced(Vec<Named>),
@@ -70,14 +72,14 @@ fn behind(text: &str, word: &str) -> String {
     text.get(at..).unwrap_or_default().trim().to_owned()
 }
 
-/// What a part of an ALTER does to columns; what does more comes later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What a part of an ALTER does to columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Clause {
     Nothing,
     /// They may be others.
     Columns,
-    /// One goes, or gets another name: though another one may come in its place, its values do not.
-    Lost,
+    /// This one goes, or gets another name.
+    Lost(String),
 }
 
 /// The words that are left.
@@ -233,11 +235,14 @@ impl<'a> Rest<'a> {
             names.push(table);
             return Statement::Replaced(names);
         }
-        match self.clauses().into_iter().map(Rest::clause).max() {
-            Some(Clause::Columns) => Statement::Alter { table, lost: false },
-            Some(Clause::Lost) => Statement::Alter { table, lost: true },
-            Some(Clause::Nothing) | None => Statement::Aside,
+        let (mut lost, mut alters) = (vec![], false);
+        for clause in self.clauses().into_iter().map(Rest::clause) {
+            alters |= clause != Clause::Nothing;
+            if let Clause::Lost(name) = clause {
+                lost.push(name);
+            }
         }
+        if alters { Statement::Alter { table, lost } } else { Statement::Aside }
     }
 
     /// What stands between commas, of which those in brackets do not count.
@@ -274,19 +279,25 @@ impl<'a> Rest<'a> {
             return if indexes(&self) { Clause::Nothing } else { Clause::Columns };
         }
         if self.skip("drop") {
-            return if indexes(&self) { Clause::Nothing } else { Clause::Lost };
+            return if indexes(&self) { Clause::Nothing } else { self.lost() };
         }
         if self.skip("rename") {
-            return if self.is("column") { Clause::Lost } else { Clause::Nothing };
+            return if self.is("column") { self.lost() } else { Clause::Nothing };
         }
         if self.skip("change") {
             self.skip_any(&["column", "if", "exists"]);
-            let (old, new) = (self.part(), self.part());
-            let same = old.zip(new).is_some_and(|(old, new)| old.to_lowercase() == new.to_lowercase());
-            return if same { Clause::Columns } else { Clause::Lost };
+            let (old, new) = (self.part().unwrap_or_default().to_lowercase(), self.part());
+            let same = new.is_some_and(|new| old == new.to_lowercase());
+            return if same { Clause::Columns } else { Clause::Lost(old) };
         }
         let looked_at = ["modify", "alter", "convert", "character", "charset", "default", "collate"];
         if looked_at.iter().any(|word| self.is(word)) { Clause::Columns } else { Clause::Nothing }
+    }
+
+    /// The column that is named next.
+    fn lost(mut self) -> Clause {
+        self.skip_any(&["column", "if", "exists"]);
+        Clause::Lost(self.part().unwrap_or_default().to_lowercase())
     }
 
     /// Whether the table gets another name; columns and indexes may, too.
@@ -319,7 +330,10 @@ mod tests {
     #[test]
     fn statements_are_understood() {
         use Statement::{Aside, Change, Replaced, Truncate};
-        let alter = |table: &str, lost| Statement::Alter { table: name(table), lost };
+        let alter = |table: &str, lost: &[&str]| {
+            let lost = lost.iter().map(|name| (*name).to_owned()).collect();
+            Statement::Alter { table: name(table), lost }
+        };
         for (text, expected) in [
             ("BEGIN", Statement::Begin),
             ("XA START X'01',X'',1", Statement::Begin),
@@ -344,23 +358,23 @@ mod tests {
             ("CREATE TEMPORARY TABLE t (id int)", Aside),
             ("CREATE UNIQUE INDEX i ON d.t (a)", Aside),
             ("CREATE TRIGGER x BEFORE INSERT ON t FOR EACH ROW SET @a = 1", Aside),
-            ("ALTER TABLE t ADD COLUMN note varchar(9) DEFAULT 'rename to x'", alter("t", false)),
-            ("ALTER TABLE t ADD (a int, b int)", alter("t", false)),
-            ("ALTER TABLE t ADD x int, ADD INDEX (x, y), DROP KEY k", alter("t", false)),
+            ("ALTER TABLE t ADD COLUMN note varchar(9) DEFAULT 'rename to x'", alter("t", &[])),
+            ("ALTER TABLE t ADD (a int, b int)", alter("t", &[])),
+            ("ALTER TABLE t ADD x int, ADD INDEX (x, y), DROP KEY k", alter("t", &[])),
             ("ALTER TABLE t ADD INDEX i (a), DROP PRIMARY KEY, ENGINE = InnoDB, COMMENT 'drop a'", Aside),
-            ("ALTER TABLE t ADD UNIQUE INDEX i (a), DROP COLUMN b", alter("t", true)),
-            ("ALTER TABLE t DROP b, ADD b int", alter("t", true)),
-            ("ALTER TABLE t CHANGE COLUMN `a` A int NOT NULL", alter("t", false)),
-            ("ALTER TABLE t CHANGE a b int, CHANGE b a int", alter("t", true)),
-            ("ALTER TABLE t MODIFY a decimal(10,2) FIRST", alter("t", false)),
-            ("ALTER TABLE t CONVERT TO CHARACTER SET utf8mb4", alter("t", false)),
-            ("ALTER TABLE t ALTER a SET DEFAULT 5", alter("t", false)),
+            ("ALTER TABLE t ADD UNIQUE INDEX i (a), DROP COLUMN b", alter("t", &["b"])),
+            ("ALTER TABLE t DROP b, ADD b int, DROP IF EXISTS `C`", alter("t", &["b", "c"])),
+            ("ALTER TABLE t CHANGE COLUMN `a` A int NOT NULL", alter("t", &[])),
+            ("ALTER TABLE t CHANGE a b int, CHANGE b a int", alter("t", &["a", "b"])),
+            ("ALTER TABLE t MODIFY a decimal(10,2) FIRST", alter("t", &[])),
+            ("ALTER TABLE t CONVERT TO CHARACTER SET utf8mb4", alter("t", &[])),
+            ("ALTER TABLE t ALTER a SET DEFAULT 5", alter("t", &[])),
             ("ALTER TABLE t RENAME INDEX a TO b", Aside),
-            ("ALTER TABLE `t` RENAME COLUMN a TO b", alter("t", true)),
+            ("ALTER TABLE `t` RENAME COLUMN a TO b", alter("t", &["a"])),
             ("ALTER ONLINE TABLE d.t RENAME TO u", Replaced(names(&["RENAME", "TO", "u", "d.t"]))),
             ("ALTER TABLE t TRUNCATE PARTITION p", Replaced(names(&["TRUNCATE", "PARTITION", "p", "t"]))),
             ("ALTER TABLE t COMMENT \"drop partition\"", Aside),
-            ("SET STATEMENT max_statement_time=1 FOR ALTER TABLE t ADD x int", alter("t", false)),
+            ("SET STATEMENT max_statement_time=1 FOR ALTER TABLE t ADD x int", alter("t", &[])),
             ("REPLACE INTO d.sums SELECT 1 FROM t", Change(names(&["d.sums"]))),
             ("UPDATE a, t SET x = 'u'", Change(names(&["a", "t", "SET", "x"]))),
             ("LOAD DATA INFILE 'x' INTO TABLE `t`", Change(names(&["DATA", "INFILE", "INTO", "TABLE", "t"]))),

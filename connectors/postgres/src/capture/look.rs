@@ -124,7 +124,7 @@ impl Look {
             }
             *read = Arc::new(read.altered(&schema, |_| true));
             let (position, at) = (self.at.position(), self.at.position());
-            changes.push(SchemaChange { stream, schema, position, at });
+            changes.push(SchemaChange { stream, schema, position, at, unread: false });
         }
         for change in changes {
             give(out, Logged::Schema(change)).await?;

@@ -411,7 +411,7 @@ impl PostgresLogReader {
             self.intake.reshape(stream, shape);
             let position = self.intake.reached().position();
             let at = self.intake.commit_place().position();
-            self.changed.push(SchemaChange { stream, schema, position, at });
+            self.changed.push(SchemaChange { stream, schema, position, at, unread: false });
         }
         Ok(())
     }

@@ -112,13 +112,7 @@ pub(super) fn name_is_free(client: &Client, target: &Target, taken: &NamesTaken,
     }
 }
 
-pub(super) fn rights(
-    client: &Client,
-    target: &Target,
-    seen: &Seen,
-    grants: &Grants,
-    plan: &mut TargetPlan,
-) {
+pub(super) fn rights(client: &Client, target: &Target, seen: &Seen, grants: &Grants, plan: &mut TargetPlan) {
     let schema = target.name.namespace.as_deref().unwrap_or(&client.config.schema);
     let table = qualified(&target.name, &client.config.schema);
     let user = &grants.user;

@@ -59,8 +59,7 @@ impl Grants {
              FROM (VALUES {}) asked(name, quoted)",
             rows.join(", ")
         );
-        let mut grants =
-            Grants { user: String::new(), schemas: BTreeMap::new(), lacking: BTreeSet::new() };
+        let mut grants = Grants { user: String::new(), schemas: BTreeMap::new(), lacking: BTreeSet::new() };
         for row in client.texts(&sql, "look up the grants on schemas in", &place).await? {
             let [Some(user), Some(name), Some(exists), Some(create)] = row.as_slice() else {
                 return Err(garbled());

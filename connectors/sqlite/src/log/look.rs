@@ -222,7 +222,7 @@ impl Look {
                 Seen::Other(schema) => {
                     *read = Arc::new(changed_read(read, &schema));
                     let (position, at) = (self.at.position(), self.at.position());
-                    changes.push(SchemaChange { stream, schema, position, at });
+                    changes.push(SchemaChange { stream, schema, position, at, unread: false });
                     match see(&self.connection, &self.database, read)?.ok_or_else(|| gone(read))? {
                         Seen::Same(told) => told,
                         Seen::Other(_) => {

@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use syncline_config::{Pipeline, SchemaChanges, StreamChoice};
-use syncline_connect::{ColumnChange, Finding, RunRef, SchemaChange, Severity, Sink, Source, Stream, Target};
+use syncline_connect::{ColumnChange, Finding, RunRef, Severity, Sink, Source, Stream, Target};
 use syncline_state::{StateDirectory, Store};
 use syncline_types::{Column, Error, Result, TableSchema, codes};
 
@@ -68,12 +68,12 @@ pub(crate) async fn evolve(
     pipeline: &Pipeline,
     choice: &StreamChoice,
     before: &StreamWork,
-    change: &SchemaChange,
+    schema: TableSchema,
     source: &dyn Source,
     sink: &dyn Sink,
     run: &RunRef,
 ) -> Result<Evolved> {
-    let told = told(&before.read.stream.schema, &change.schema);
+    let told = told(&before.read.stream.schema, &schema);
     if pipeline.follow.schema_changes == SchemaChanges::Stop {
         return Err(stopped(before, &told).hint(
             "Write schema_changes: apply (--schema-changes apply) to let the target follow, or ignore",
@@ -82,9 +82,9 @@ pub(crate) async fn evolve(
     let ignore = pipeline.follow.schema_changes == SchemaChanges::Ignore;
     let columns = ignore.then(|| {
         let read = before.read.columns.iter();
-        read.filter(|name| change.schema.index(name).is_some()).cloned().collect::<Vec<_>>()
+        read.filter(|name| schema.index(name).is_some()).cloned().collect::<Vec<_>>()
     });
-    let known = Known { schema: change.schema.clone(), columns };
+    let known = Known { schema, columns };
     let (choice, stream) = as_known(choice, before.read.stream.as_ref().clone(), &known);
     let mut work = bind(pipeline, &choice, stream, before.target.stream, source).map_err(|error| {
         stopped(before, &told)

@@ -120,8 +120,9 @@ pub enum Halt {
     Reached,
     /// Everything before it is applied that can be, and a stream has other columns behind it.
     Schema(Box<SchemaChange>),
-    /// One transaction has changed the stream's rows, then its columns, and then rows again.
-    Shapes(Box<SchemaChange>),
+    /// A stream is to be copied again, since what has become of its rows cannot be taken from the log: a
+    /// transaction has changed rows, then columns, and then rows again, or nobody knows what its columns were.
+    CopyAgain(usize),
     /// The place in the log is to be given up, for this reason.
     Release(Error),
 }
@@ -230,6 +231,9 @@ impl Live {
             if *place != from {
                 reader.pass_over(number, place)?;
             }
+            if self.mark.since.contains_key(&stream.target.source.to_string()) {
+                reader.doubt(number);
+            }
         }
         if let Some(cut) = &reading.cut {
             reader.cut_at(cut);
@@ -239,7 +243,7 @@ impl Live {
         if from == self.mark.position && self.catching_up().next().is_some() && self.is_steady(&from)? {
             // Nothing has happened meanwhile, and perhaps nothing will for long.
             self.commit(applier.as_mut(), &from, &Open::default(), reading.base).await?;
-            self.committed(reading, reader.as_mut(), from, self.mark.changes, observer).await?;
+            self.committed(reader.as_mut(), from, self.mark.changes, observer).await?;
         }
         let mut gather = Gather::default();
         // Letters of a part whose transaction is not yet at its end are saved with it.
@@ -270,9 +274,12 @@ impl Live {
                     let is_whole = open.whole.take().is_some() || !open.is_open;
                     if is_whole && self.moves(&change.position)? {
                         let position = change.position.clone();
+                        if let Some(stream) = self.is_late(reading, &position)? {
+                            return Ok(Ended::Halt(Halt::CopyAgain(stream)));
+                        }
                         self.commit(applier.as_mut(), &position, &open, reading.base).await?;
                         let changes = open.changes(reading.base, self.mark.changes);
-                        self.committed(reading, reader.as_mut(), position, changes, observer).await?;
+                        self.committed(reader.as_mut(), position, changes, observer).await?;
                         observer.applied(&std::mem::take(&mut open).counted, &self.mark.position);
                     }
                     return self.barrier(reading, open.is_open);
@@ -290,10 +297,13 @@ impl Live {
                     let wanted = upto.is_some() || applier.wants_commit();
                     let is_due = due && wanted && self.is_steady(position)?;
                     if self.moves(position)? && (is_due || self.is_cut(reading, position)?) {
+                        if let Some(stream) = self.is_late(reading, position)? {
+                            return Ok(Ended::Halt(Halt::CopyAgain(stream)));
+                        }
                         idle_at = Instant::now();
                         self.commit(applier.as_mut(), position, &open, reading.base).await?;
                         let changes = open.changes(reading.base, self.mark.changes);
-                        self.committed(reading, reader.as_mut(), position.clone(), changes, observer).await?;
+                        self.committed(reader.as_mut(), position.clone(), changes, observer).await?;
                         observer.applied(&std::mem::take(&mut open).counted, position);
                         if self.reached(upto)? {
                             return Ok(Ended::Halt(Halt::Reached));
@@ -321,6 +331,11 @@ impl Live {
             let part = std::mem::take(&mut gather);
             open.add(&part);
             let position = part.position.clone();
+            if let Some(position) = &position
+                && let Some(stream) = self.is_late(reading, position)?
+            {
+                return Ok(Ended::Halt(Halt::CopyAgain(stream)));
+            }
             observer.turned(Turn::Applying);
             let (done, more) = {
                 let cut = reading.cut.clone();
@@ -360,7 +375,7 @@ impl Live {
                     reading.careful = None;
                     let changes = open.changes(reading.base, self.mark.changes);
                     let counted = std::mem::take(&mut open).counted;
-                    self.committed(reading, reader.as_mut(), position, changes, observer).await?;
+                    self.committed(reader.as_mut(), position, changes, observer).await?;
                     observer.applied(&counted, &self.mark.position);
                     idle_at = Instant::now();
                 }
@@ -468,12 +483,15 @@ impl Live {
             Logged::Idle(_) => Ok(()),
             Logged::Schema(change) => {
                 let Some(stream) = self.streams.get(change.stream) else { return Ok(()) };
-                let since = self.mark.since.get(&stream.target.source.to_string());
-                if let Some(since) = since
+                let name = stream.target.source.to_string();
+                if let Some(since) = self.mark.since.get(&name)
                     && self.log.compare(&change.at, since)?.is_lt()
                 {
-                    // The copy is of a later time, and has what the log tells up to there.
-                    reading.foreign[change.stream] = !is_as_copied(stream, &change);
+                    // The copy is of a later time, and has what the log tells up to there; but not where it is of
+                    // some of the rows.
+                    let foreign = &mut reading.foreign[change.stream];
+                    let is_lost = *foreign && self.mark.parts.contains(&name);
+                    *foreign = change.unread || !is_as_copied(stream, &change) || is_lost;
                     return Ok(());
                 }
                 reading.schema = Some(Box::new(change));
@@ -493,8 +511,9 @@ impl Live {
         let stream = self.streams.get(change.stream).map(|stream| stream.target.source.to_string());
         let stream = stream.unwrap_or_default();
         // There is no moment between rows of both shapes at which the target could change.
-        Ok(Ended::Halt(match self.mark.evolved.get(&stream) == Some(self.mark.place_of(&stream)) {
-            true => Halt::Shapes(change),
+        let is_mixed = self.mark.evolved.get(&stream) == Some(self.mark.place_of(&stream));
+        Ok(Ended::Halt(match is_mixed || change.unread {
+            true => Halt::CopyAgain(change.stream),
             false => Halt::Schema(change),
         }))
     }
@@ -587,7 +606,6 @@ impl Live {
 
     async fn committed(
         &mut self,
-        reading: &Reading,
         reader: &mut dyn LogReader,
         position: Position,
         changes: u64,
@@ -597,7 +615,7 @@ impl Live {
             self.mark.steady_from = None;
             self.mark.unsteady.clear();
         }
-        self.passed(reading, &position)?;
+        self.passed(&position)?;
         let (mark, joined) = self.gone_on(&position, changes)?;
         self.mark = mark;
         self.mark.evolved.clear();

@@ -48,6 +48,9 @@ pub struct FollowMark {
     /// of the copy itself, to the transaction.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub since: BTreeMap<String, Position>,
+    /// Those of `since` of which only a part was copied: of the other rows nothing may be passed over.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub parts: BTreeSet<String>,
     /// Streams that are to be copied again, and which part of them; only in the state.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub again: BTreeMap<String, Wish>,
@@ -97,6 +100,7 @@ impl FollowMark {
             copying: None,
             streams: BTreeMap::new(),
             since: BTreeMap::new(),
+            parts: BTreeSet::new(),
             again: BTreeMap::new(),
             evolved: BTreeMap::new(),
         }
@@ -165,7 +169,8 @@ impl FollowMark {
     pub(crate) fn for_target(&self) -> String {
         let new = FollowMark::new(self.life.clone(), self.position.clone());
         let (copied, since, behind) = (self.copied.clone(), self.since.clone(), self.behind.clone());
-        FollowMark { copied, since, behind, changes: self.changes, turns: self.turns, ..new }.write()
+        let parts = self.parts.clone();
+        FollowMark { copied, since, parts, behind, changes: self.changes, turns: self.turns, ..new }.write()
     }
 }
 

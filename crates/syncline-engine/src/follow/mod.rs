@@ -29,7 +29,7 @@ use std::{
 };
 
 use syncline_config::{Pipeline, StreamChoice};
-use syncline_connect::{ColumnChange, Log, Origin, RunRef, SchemaChange, Selection, Sink, Source};
+use syncline_connect::{ColumnChange, Log, Origin, RunRef, Selection, Sink, Source};
 use syncline_state::{StateDirectory, Store};
 use syncline_types::{Error, Position, Result, Retry, TableSchema, codes};
 use tokio_util::sync::CancellationToken;
@@ -354,7 +354,10 @@ impl Following {
             if let Some(since) = exact.or_else(|| since.clone()) {
                 mark.since.insert(name.clone(), since);
             }
-            mark.again.remove(&name);
+            match mark.again.remove(&name).is_some_and(|wish| wish.filter.is_some()) {
+                true => mark.parts.insert(name),
+                false => mark.parts.remove(&name),
+            };
         }
         // Nobody else has come further than that either.
         mark.copied_until(streams, self.log.head().await?);
@@ -490,12 +493,12 @@ impl Following {
                 Err(error)
             }
             Halt::Schema(change) => {
-                self.evolve(live, &change, false, observer).await?;
+                self.evolve(live, change.stream, change.schema, false, observer).await?;
                 Ok(Stopped::Again)
             }
-            Halt::Shapes(change) => {
-                let schema = self.schema_now(live, change.stream).await?;
-                self.evolve(live, &SchemaChange { schema, ..*change }, true, observer).await?;
+            Halt::CopyAgain(stream) => {
+                let schema = self.schema_now(live, stream).await?;
+                self.evolve(live, stream, schema, true, observer).await?;
                 Ok(Stopped::Again)
             }
         }
@@ -529,11 +532,12 @@ impl Following {
     async fn evolve(
         &self,
         live: &mut Live,
-        change: &SchemaChange,
+        stream: usize,
+        schema: TableSchema,
         copy_again: bool,
         observer: &mut dyn Observer,
     ) -> Result<()> {
-        let name = live.streams.get(change.stream).map(|stream| &stream.target.source);
+        let name = live.streams.get(stream).map(|stream| &stream.target.source);
         let (choice, before) = self
             .plans
             .iter()
@@ -543,7 +547,7 @@ impl Following {
             &self.pipeline,
             choice,
             before,
-            change,
+            schema,
             self.source.as_ref(),
             self.sink.as_ref(),
             &live.run,

@@ -320,6 +320,7 @@ impl SimReader {
         let late = usize::from(world.mistake == Some(Mistake::ColumnsLate));
         let position = position((self.next.0 + late).min(world.history.len()));
         Logged::Schema(SchemaChange {
+            unread: false,
             stream: self.streams[table].unwrap(),
             schema: schema(now),
             position,

@@ -205,6 +205,7 @@ async fn go_on(world: &World, live: &mut Live, end: &Position) -> syncline_types
     let stop = CancellationToken::new();
     match live.go_on(Some(&upto), &stop, &mut Quiet).await? {
         Halt::Schema(change) => evolve(world, live, &change).await.map(|()| false),
+        Halt::CopyAgain(stream) => panic!("{stream}: the log tells all that has become of it"),
         _ => Ok(upto == *end),
     }
 }
@@ -243,6 +244,7 @@ async fn copy_beside(world: &World, epoch: u64, live: &mut Live) -> syncline_typ
     }
     match halt {
         Halt::Schema(change) => evolve(world, live, &change).await,
+        Halt::CopyAgain(stream) => panic!("{stream}: the log tells all that has become of it"),
         _ => Ok(()),
     }
 }

@@ -18,7 +18,8 @@ impl Intake {
         if self.suspects.is_empty() && self.tables.get(&id).is_some_and(|known| known.body == body) {
             return Ok(None);
         }
-        let streams = self.read_of(self.names.of(database, table));
+        let mut streams = self.read_of(self.names.of(database, table));
+        streams.retain(|stream| self.suspects.contains_key(stream) || !self.unread.contains(stream));
         if streams.is_empty() || self.transaction.is_some_and(|transaction| transaction.is_known) {
             return Ok(None);
         }
@@ -31,14 +32,30 @@ impl Intake {
         streams.iter().all(|stream| self.settled.contains(stream))
     }
 
-    /// A stream's table is as it is known, or as `shape` says.
-    pub(in crate::log) fn settle(&mut self, stream: usize, shape: Option<Shape>) {
+    /// A stream's table is as it is known, or as `shape` says. True when it was not read before.
+    pub(in crate::log) fn settle(&mut self, stream: usize, shape: Option<Shape>) -> bool {
         if let Some(shape) = shape {
             self.shapes[stream] = shape;
         }
         self.suspects.remove(&stream);
         self.settled.insert(stream);
         self.tables.clear();
+        self.unread.remove(&stream)
+    }
+
+    /// A stream is not read until its table is altered once more. False when it was not read anyway.
+    pub(in crate::log) fn leave_unread(&mut self, stream: usize) -> bool {
+        self.suspects.remove(&stream);
+        self.tables.clear();
+        self.unread.insert(stream)
+    }
+
+    /// Streams that are not read, and whose table has just been altered once more: perhaps they can be from here on.
+    /// That is said before anything else comes to pass.
+    pub(in crate::log) fn altered_again(&self) -> Option<Vec<usize>> {
+        let streams: Vec<usize> =
+            self.unread.iter().filter(|stream| self.suspects.contains_key(stream)).copied().collect();
+        (!streams.is_empty()).then_some(streams)
     }
 
     /// Where the streams of a table have their values; `None` when it is not the table that they know.
@@ -47,7 +64,8 @@ impl Intake {
         if let Some(known) = self.tables.get(&id).filter(|known| known.body == body) {
             return Ok(Some(known.layouts.clone()));
         }
-        let streams = self.read_of(self.names.of(database, table));
+        let mut streams = self.read_of(self.names.of(database, table));
+        streams.retain(|stream| !self.unread.contains(stream));
         if streams.is_empty() {
             return Ok(Some(vec![]));
         }

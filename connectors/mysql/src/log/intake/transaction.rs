@@ -87,6 +87,9 @@ impl Intake {
         match statement {
             Statement::Truncate(name) => {
                 for stream in self.read_of(&self.names.meant(&name, database)) {
+                    if self.unread.contains(&stream) {
+                        continue;
+                    }
                     let shape = &self.shapes[stream];
                     let gathered = self.gathered[stream].get_or_insert_with(|| Gathered::new(shape));
                     gathered.truncate(self.sequence);
@@ -98,7 +101,7 @@ impl Intake {
                 let streams = self.read_of(&self.names.meant(&table, database));
                 self.settled.retain(|stream| !streams.contains(stream));
                 for stream in streams {
-                    *self.suspects.entry(stream).or_default() |= lost;
+                    self.suspects.entry(stream).or_default().extend(lost.iter().cloned());
                 }
                 Ok(())
             }

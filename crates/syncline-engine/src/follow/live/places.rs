@@ -1,6 +1,6 @@
 //! How far everybody is: the streams that are followed together, those that are behind, and the target.
 
-use syncline_types::{Error, Position, Result, codes};
+use syncline_types::{Position, Result};
 
 use super::{Live, Reading};
 use crate::follow::mark::FollowMark;
@@ -51,23 +51,32 @@ impl Live {
         Ok((mark, joined))
     }
 
-    /// Streams whose copy is of a time before this position are as the log tells of them.
-    pub(super) fn passed(&mut self, reading: &Reading, position: &Position) -> Result<()> {
-        if self.mark.since.is_empty() {
-            return Ok(());
-        }
-        for (stream, foreign) in self.streams.iter().zip(&reading.foreign) {
+    /// A stream whose copy is of a time before this position, but whose columns are not those that it was copied
+    /// with: they have changed just before that. What the log has told of it was passed over, and is in no copy;
+    /// neither are rows of a stream of which only a part was copied.
+    pub(super) fn is_late(&self, reading: &Reading, position: &Position) -> Result<Option<usize>> {
+        for (number, stream) in self.streams.iter().enumerate() {
             let name = stream.target.source.to_string();
-            let Some(since) = self.mark.since.get(&name) else { continue };
-            if self.log.compare(position, since)?.is_lt() {
-                continue;
+            if let Some(since) = self.mark.since.get(&name)
+                && reading.foreign[number]
+                && (self.mark.parts.contains(&name) || self.log.compare(position, since)?.is_ge())
+            {
+                return Ok(Some(number));
             }
-            if *foreign {
-                return Err(Error::new(&codes::SCHEMA_CHANGED, "follow stream", format!("`{name}`"))
-                    .because("its columns have changed at the source just before it was copied again")
-                    .hint("Copy it once more: syncline recopy, or --restart"));
+        }
+        Ok(None)
+    }
+
+    /// Streams whose copy is of a time before this position are as the log tells of them.
+    pub(super) fn passed(&mut self, position: &Position) -> Result<()> {
+        for stream in &self.streams {
+            let name = stream.target.source.to_string();
+            if let Some(since) = self.mark.since.get(&name)
+                && self.log.compare(position, since)?.is_ge()
+            {
+                self.mark.since.remove(&name);
+                self.mark.parts.remove(&name);
             }
-            self.mark.since.remove(&name);
         }
         Ok(())
     }
