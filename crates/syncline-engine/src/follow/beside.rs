@@ -7,8 +7,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use syncline_config::SchemaChanges;
-use syncline_connect::{Selection, Sink};
+use syncline_connect::Sink;
 use syncline_state::StateDirectory;
 use syncline_types::{Result, codes};
 use tokio_util::sync::CancellationToken;
@@ -136,32 +135,8 @@ impl Following {
                 self.take_in(mark, &copied.streams).await
             }
             Some(error) if *error.code() == codes::INTERRUPTED => Ok(()),
-            // It is prepared once more, and begins anew.
-            Some(_) if self.are_others(&copied.streams).await => Ok(()),
             Some(error) => Err(error),
         }
-    }
-
-    /// Whether one of these streams has other columns at the source by now than a copy was prepared for, and the
-    /// target is to follow them.
-    async fn are_others(&self, streams: &BTreeSet<String>) -> bool {
-        if self.pipeline.follow.schema_changes != SchemaChanges::Apply {
-            return false;
-        }
-        for (_, work) in &self.plans {
-            let stream = &work.read.stream;
-            if !streams.contains(&work.target.source.to_string()) {
-                continue;
-            }
-            // Whoever cannot be asked has failed for another reason, which is told.
-            let Ok(now) = self.source.discover(&Selection::Name(stream.name.clone())).await else {
-                return false;
-            };
-            if now.first().is_some_and(|now| now.schema.columns != stream.schema.columns) {
-                return true;
-            }
-        }
-        false
     }
 
     /// Throws away what copies beside the pipeline have left at the target.
