@@ -16,8 +16,8 @@ use std::{
 
 use async_trait::async_trait;
 use syncline_connect::{
-    Action, Applier, Context, Delivery, Finding, LOG_MARK, Lanes, Marking, Origin, Published, RunRef, Sink,
-    Target, TargetPlan, TargetProgress, Writer,
+    Action, Applier, ColumnChange, Context, Delivery, Evolution, Finding, LOG_MARK, Lanes, Marking, Origin,
+    Published, RunRef, Sink, Target, TargetPlan, TargetProgress, WriteMode, Writer,
 };
 use syncline_types::{Error, Result, codes};
 
@@ -310,6 +310,14 @@ impl Sink for FileSink {
         let (shared, run) = (Arc::clone(&self.0), run.clone());
         let applier = self.work("begin to apply changes", move |_| FileApplier::open(shared, &run)).await?;
         Ok(Box::new(applier))
+    }
+
+    /// Columns come with the first rows that have them, and stay when they go. Another name is another column: what
+    /// rows have under the old one is to be copied, but where the folder is a log of changes. Whether values of
+    /// another type fit is for the plan to say.
+    async fn evolve(&self, target: &Arc<Target>, changes: &[ColumnChange]) -> Result<Evolution> {
+        let is_renamed = changes.iter().any(|change| matches!(change, ColumnChange::Renamed { .. }));
+        Ok(Evolution { actions: vec![], alters_values: is_renamed && target.write != WriteMode::Append })
     }
 
     async fn finish(&self, run: &RunRef, target: &Arc<Target>, marking: Marking<'_>) -> Result<Published> {

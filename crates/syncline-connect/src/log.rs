@@ -126,10 +126,15 @@ pub trait LogReader: Send {
         let _ = position;
     }
 
-    /// What is said of a stream's columns is of a later time than where reading begins, where they may have been
-    /// others. Said before the first [`LogReader::next`]; for those whose log does not tell columns itself.
-    fn doubt(&mut self, stream: usize) {
-        let _ = stream;
+    /// What is said of a stream's columns is of a time between where reading begins and this position: before it
+    /// they may have been others. Said before the first [`LogReader::next`]; for those whose log does not tell
+    /// columns itself.
+    ///
+    /// # Errors
+    /// When the position is none of this log's.
+    fn doubt(&mut self, stream: usize, upto: &Position) -> Result<()> {
+        let (_, _) = (stream, upto);
+        Ok(())
     }
 
     /// Changes of a stream by transactions up to here are not given out, and neither is it told what its columns

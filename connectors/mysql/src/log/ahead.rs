@@ -17,16 +17,20 @@ use super::{
 };
 use crate::{client::Front, config::MysqlConfig, error::from_io};
 
-/// Whether the tables of these streams are altered behind a place, up to where the log ends now.
+/// Whether the tables of these streams are altered behind a place, up to another one or where the log ends now.
 pub(super) async fn is_altered(
     config: &Arc<MysqlConfig>,
     cx: &Context,
     names: &Names,
     streams: &[usize],
-    from: &Place,
+    (from, upto): (&Place, Option<&Place>),
 ) -> Result<bool> {
     let mut session = Session::start(config, cx, from).await?;
-    let upto = server::head(&mut crate::client::connect(config, cx).await?).await?;
+    let head = server::head(&mut crate::client::connect(config, cx).await?).await?;
+    let upto = match upto {
+        Some(upto) if upto.compare(&head)?.is_lt() => upto.clone(),
+        _ => head,
+    };
     let object = config.place();
     let mut checksums = session.checksums;
     let mut here = Place { server: session.server.clone(), ..from.clone() };

@@ -46,6 +46,8 @@ pub(super) struct Intake {
     suspects: HashMap<usize, Vec<String>>,
     /// Streams whose table was looked at since.
     settled: HashSet<usize>,
+    /// Streams whose table is known as it was at a place further on: before it, it may have been another one.
+    doubted: HashMap<usize, Place>,
     /// Streams whose table has columns that nobody knows, until it is altered once more: they are not read.
     unread: HashSet<usize>,
     checksums: bool,
@@ -133,6 +135,7 @@ impl Intake {
             tables: HashMap::new(),
             suspects: HashMap::new(),
             settled: HashSet::new(),
+            doubted: HashMap::new(),
             unread: HashSet::new(),
             checksums,
             not_from: not_from.to_vec(),
@@ -220,9 +223,14 @@ impl Intake {
         self.suspects.get(&stream).map_or(&[], Vec::as_slice)
     }
 
-    /// A stream's table may be another one here than the one that it is known as.
-    pub(super) fn doubt(&mut self, stream: usize) {
-        self.suspects.entry(stream).or_default();
+    /// A stream's table may be another one here than the one that it is known as, which it was at this place.
+    pub(super) fn doubt(&mut self, stream: usize, upto: Place) {
+        self.doubted.insert(stream, upto);
+    }
+
+    /// Up to where that is so, if it is and the table has not been altered.
+    pub(super) fn doubted(&self, stream: usize) -> Option<&Place> {
+        self.doubted.get(&stream)
     }
 
     /// Transactions before this place are passed over, as far as they concern a stream.

@@ -307,8 +307,19 @@ impl MysqlLogReader {
     /// from here on.
     async fn compare(&mut self, streams: &[usize]) -> Result<()> {
         let mut client = connect(&self.config, &self.cx).await?;
-        let names = self.intake.names();
-        if is_altered(&self.config, &self.cx, names, streams, self.intake.reached()).await? {
+        let mut streams = streams.to_vec();
+        // Not altered so far; if it is not until it was known either, it is what it is known as.
+        for stream in
+            streams.extract_if(.., |stream| self.intake.doubted(*stream).is_some()).collect::<Vec<_>>()
+        {
+            let upto = self.intake.doubted(stream).cloned();
+            match self.is_altered(&[stream], upto.as_ref()).await? {
+                true => self.leave_unread(&mut client, &[stream]).await?,
+                false => drop(self.intake.settle(stream, None)),
+            }
+        }
+        let streams = streams.as_slice();
+        if self.is_altered(streams, None).await? {
             return self.leave_unread(&mut client, streams).await;
         }
         let mut found = vec![];
@@ -354,6 +365,12 @@ impl MysqlLogReader {
         Ok(())
     }
 
+    /// Whether the tables of these streams are altered further on, up to a place or to the end of the log.
+    async fn is_altered(&mut self, streams: &[usize], upto: Option<&Place>) -> Result<bool> {
+        let (names, from) = (self.intake.names(), self.intake.reached());
+        Ok(!streams.is_empty() && is_altered(&self.config, &self.cx, names, streams, (from, upto)).await?)
+    }
+
     /// Streams whose table is altered once more further on: what it is in between nobody says.
     async fn leave_unread(&mut self, client: &mut Client, streams: &[usize]) -> Result<()> {
         let mut left = vec![];
@@ -382,8 +399,10 @@ impl LogReader for MysqlLogReader {
         Ok(logged)
     }
 
-    fn doubt(&mut self, stream: usize) {
-        self.intake.doubt(stream);
+    fn doubt(&mut self, stream: usize, upto: &Position) -> Result<()> {
+        let upto = Place::of(upto, self.client.server.family)?;
+        self.intake.doubt(stream, upto);
+        Ok(())
     }
 
     fn pass_over(&mut self, stream: usize, upto: &Position) -> Result<()> {

@@ -126,8 +126,9 @@ async fn what_is_doubted_is_read_from_where_it_is_what_it_is_known_as() {
             let before = rig.reads(&["t"]).await;
             let at = rig.log.keep(&before, None).await.expect("the place can be kept");
             rig.sql(&format!("{statements}; INSERT INTO t VALUES (3, 'x')"));
+            let known = rig.log.head().await.expect("it has an end");
             let mut following = rig.open(rig.reads(&["t"]).await, at).await;
-            following.reader.doubt(0);
+            following.reader.doubt(0, &known).expect("it is a position");
             let what = format!("{statements} on {product:?}");
             let (mut told, mut unread) = (Told::default(), vec![]);
             while told.lines.is_empty() {
@@ -140,6 +141,30 @@ async fn what_is_doubted_is_read_from_where_it_is_what_it_is_known_as() {
             assert_eq!(unread, [true, false], "{what}");
             assert_eq!(told.lines, [expected], "{what}");
         }
+    }
+}
+
+#[tokio::test]
+async fn what_is_altered_later_on_is_no_reason_to_doubt() {
+    for product in products() {
+        let rig = Rig::new(product, TABLES).await;
+        let reads = rig.reads(&["t"]).await;
+        let at = rig.log.keep(&reads, None).await.expect("the place can be kept");
+        rig.sql("INSERT INTO t VALUES (4, 'old')");
+        let known = rig.log.head().await.expect("it has an end");
+        rig.sql("INSERT INTO t VALUES (5, 'old'); ALTER TABLE t ADD COLUMN w int; INSERT INTO t VALUES (6, 'new', 1)");
+        let mut following = rig.open(reads, at).await;
+        following.reader.doubt(0, &known).expect("it is a position");
+        let mut told = Told::default();
+        let changed = loop {
+            match following.next().await.unwrap_or_else(|error| panic!("{product:?}: {error}")) {
+                Logged::Schema(change) => break change,
+                Logged::Changes(batch) => told.add(&batch, &following.reads, &mut following.at),
+                Logged::Idle(_) => {}
+            }
+        };
+        assert!(!changed.unread && changed.schema.index("w").is_some(), "{product:?}: {changed:?}");
+        assert_eq!(told.lines, ["t + 4|old", "t + 5|old"], "{product:?}");
     }
 }
 

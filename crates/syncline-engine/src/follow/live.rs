@@ -231,8 +231,10 @@ impl Live {
             if *place != from {
                 reader.pass_over(number, place)?;
             }
-            if self.mark.since.contains_key(&stream.target.source.to_string()) {
-                reader.doubt(number);
+            if let Some(since) = self.mark.since.get(&stream.target.source.to_string())
+                && self.log.compare(&from, since)?.is_lt()
+            {
+                reader.doubt(number, since)?;
             }
         }
         if let Some(cut) = &reading.cut {

@@ -103,7 +103,9 @@ impl Shown {
         let position = self.position.as_ref().map(|position| position.0.as_str()).unwrap_or_default();
         match self.output {
             Output::Text => {
-                let lag = lag.map(|lag| format!(", {} behind", duration(lag))).unwrap_or_default();
+                let lag = lag
+                    .map(|lag| format!(", the last {} after its commit", duration(lag)))
+                    .unwrap_or_default();
                 eprintln!(
                     "{}: {} changes in {} transactions {}{lag}, up to {position}",
                     self.pipeline,

@@ -121,7 +121,10 @@ impl Pending {
             write: WriteMode::Merge,
             ..Target::clone(&self.target)
         };
-        let conformed = conform(&given, rows, &columns(&self.landing.schema, &names))?;
+        // The folder's columns may stand in another order.
+        let there = self.landing.schema.columns.iter().map(|column| column.name.clone());
+        let there: Vec<String> = there.filter(|name| names.contains(name)).collect();
+        let conformed = conform(&given, rows, &columns(&self.landing.schema, &there))?;
         match conformed.refused.into_iter().next() {
             Some(Outcome::Reject(reject)) => Err(reject.error.at_row(reject.row)),
             Some(Outcome::Again { .. }) | None => Ok(conformed.rows),

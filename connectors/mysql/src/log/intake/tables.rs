@@ -15,7 +15,10 @@ impl Intake {
     /// The streams of a table that has to be looked at before its rows can be read.
     pub(super) fn doubtful(&self, body: &[u8]) -> Result<Option<Vec<usize>>> {
         let (id, database, table) = table_name(body)?;
-        if self.suspects.is_empty() && self.tables.get(&id).is_some_and(|known| known.body == body) {
+        if self.suspects.is_empty()
+            && self.doubted.is_empty()
+            && self.tables.get(&id).is_some_and(|known| known.body == body)
+        {
             return Ok(None);
         }
         let mut streams = self.read_of(self.names.of(database, table));
@@ -23,7 +26,9 @@ impl Intake {
         if streams.is_empty() || self.transaction.is_some_and(|transaction| transaction.is_known) {
             return Ok(None);
         }
-        let altered = streams.iter().any(|stream| self.suspects.contains_key(stream));
+        let altered = streams
+            .iter()
+            .any(|stream| self.suspects.contains_key(stream) || self.doubted.contains_key(stream));
         let unknown = || Ok::<bool, Error>(self.layouts(body)?.is_none() && !self.is_settled(&streams));
         Ok((altered || unknown()?).then_some(streams))
     }
@@ -38,6 +43,7 @@ impl Intake {
             self.shapes[stream] = shape;
         }
         self.suspects.remove(&stream);
+        self.doubted.remove(&stream);
         self.settled.insert(stream);
         self.tables.clear();
         self.unread.remove(&stream)
@@ -46,6 +52,7 @@ impl Intake {
     /// A stream is not read until its table is altered once more. False when it was not read anyway.
     pub(in crate::log) fn leave_unread(&mut self, stream: usize) -> bool {
         self.suspects.remove(&stream);
+        self.doubted.remove(&stream);
         self.tables.clear();
         self.unread.insert(stream)
     }

@@ -101,6 +101,7 @@ impl Intake {
                 let streams = self.read_of(&self.names.meant(&table, database));
                 self.settled.retain(|stream| !streams.contains(stream));
                 for stream in streams {
+                    self.doubted.remove(&stream);
                     self.suspects.entry(stream).or_default().extend(lost.iter().cloned());
                 }
                 Ok(())

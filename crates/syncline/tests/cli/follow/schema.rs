@@ -235,6 +235,67 @@ fn columns_that_change_more_often_than_they_are_looked_at_are_followed() {
     }
 }
 
+/// Columns come and stay; who reads a log of changes finds in each row those that it had.
+#[test]
+fn folders_get_the_columns_that_come() {
+    for (kinds, merge) in
+        [(("postgres", "parquet"), true), (("mariadb", "jsonl"), true), (("sqlite", "csv"), false)]
+    {
+        let Some(ends) = Ends::new(kinds) else { continue };
+        let rows: Vec<String> = (1..=50).map(|id| format!("({id}, 'v{id}', {id})")).collect();
+        ends.from.sql(&format!(
+            "CREATE TABLE t (id int PRIMARY KEY, v varchar(20), n int); INSERT INTO t VALUES {};",
+            rows.join(", ")
+        ));
+        let mut options =
+            vec!["--sync", "follow", "--name", "f", "--until-caught-up", "--schema-changes", "apply"];
+        if !merge {
+            options.extend(["--write", "append"]);
+        }
+        let command = ends.command("copy", &options);
+        let run = || ends.desk.run(&command);
+        run().expect_code(0);
+        for (statements, again) in [
+            (
+                "ALTER TABLE t ADD COLUMN x int; UPDATE t SET x = id WHERE id < 10; INSERT INTO t VALUES (60, 'new', 1, 2);",
+                false,
+            ),
+            (
+                "ALTER TABLE t DROP COLUMN n; DELETE FROM t WHERE id = 3; UPDATE t SET v = 'after' WHERE id = 5;",
+                false,
+            ),
+            (
+                "ALTER TABLE t RENAME COLUMN v TO w; UPDATE t SET w = 'renamed' WHERE id = 6; INSERT INTO t VALUES (61, 'new', 3);",
+                true,
+            ),
+        ] {
+            ends.from.sql("UPDATE t SET id = id + 100 WHERE id = 20 OR id = 120;");
+            ends.from.sql(statements);
+            let ended = run().expect_code(0);
+            let changes = ended.of("schema_changed");
+            assert_eq!(changes.len(), 1, "{kinds:?} {statements}: {}", ended.finished);
+            assert_eq!(changes[0]["copied_again"], again, "{kinds:?} {statements}: {}", ended.finished);
+        }
+        if merge {
+            ends.same("SELECT id, w, x FROM t ORDER BY id");
+            assert_eq!(
+                ends.to.sql("SELECT n FROM t WHERE id = 60").trim(),
+                "1",
+                "{kinds:?}: what it had stays"
+            );
+        } else {
+            let told = ends.to.sql("SELECT v, w FROM t WHERE id = 6");
+            assert!(told.contains("v6") && told.contains("renamed"), "{kinds:?}: {told}");
+        }
+        // Values that the folder's column does not hold stop it, and say so.
+        if kinds.0 == "postgres" {
+            ends.from
+                .sql("ALTER TABLE t ALTER x TYPE text USING 'x' || x; UPDATE t SET x = 'five' WHERE id = 5");
+            run().failed(1, "SYN-3003").names(&["x"]);
+        }
+    }
+}
+
 #[test]
 fn every_source_tells_of_its_columns_and_every_target_follows() {
     for kinds in [
