@@ -19,6 +19,8 @@ use syncline_sql::{
     Dialect, bookkeeping, changing, insert_missing, merge, on_conflict, quote_text, same_key, update_changed,
 };
 use syncline_types::{Error, Result, TableSchema, codes};
+use tokio::sync::OnceCell;
+use tokio_postgres::{CopyInSink, Statement};
 
 use crate::{
     client::Client,
@@ -77,8 +79,8 @@ pub(crate) struct PostgresApplier {
 /// A temporary table, and what is done with what lies in it.
 struct Landing {
     /// Into it, and straight into the target.
-    copy: String,
-    straight: String,
+    copy: Copying,
+    straight: Copying,
     encoder: RowEncoder,
     /// The same, for rows that are sent as constants.
     constants: RowEncoder,
@@ -87,6 +89,22 @@ struct Landing {
     /// Of these, some that can be compared quickly.
     quick: Vec<String>,
     name: String,
+}
+
+/// A `COPY`, which the server reads only once.
+struct Copying {
+    sql: String,
+    prepared: OnceCell<Statement>,
+}
+
+impl Copying {
+    async fn begin(
+        &self,
+        client: &tokio_postgres::Client,
+    ) -> std::result::Result<CopyInSink<Bytes>, tokio_postgres::Error> {
+        let prepared = self.prepared.get_or_try_init(|| client.prepare(&self.sql)).await?;
+        client.copy_in(prepared).await
+    }
 }
 
 impl PostgresApplier {
@@ -174,7 +192,10 @@ impl PostgresApplier {
         let encoder = RowEncoder::new(&TableSchema { columns, ..target.schema.clone() }, &written);
         let name = format!("pg_temp.\"_syncline_apply_{}\"", self.landings.len());
         let list = Postgres.list(&kept);
-        let copy = |table: &str| format!("COPY {table} ({list}) FROM STDIN {}", encoder.format.option());
+        let copy = |table: &str| {
+            let sql = format!("COPY {table} ({list}) FROM STDIN {}", encoder.format.option());
+            Copying { sql, prepared: OnceCell::new() }
+        };
         let (copy, straight) = (copy(&name), copy(&self.shared.quoted(&target.name)));
         let constants = encoder.as_text();
         let landing = Arc::new(Landing { copy, straight, encoder, constants, columns: kept, quick, name });
@@ -234,24 +255,52 @@ impl PostgresApplier {
         Ok(Some(sql))
     }
 
-    /// Rows into their temporary table. It empties itself at the commit, and has to be emptied here only for
-    /// another part of one transaction: not row by row, since each part would look at those of all before it.
+    /// Rows into their temporary table.
     async fn land(&mut self, target: &Target, rows: &RecordBatch) -> Result<Arc<Landing>> {
         let landing = self.landing(target, rows).await?;
-        let name = target.name.to_string();
-        if !self.filled.insert(landing.name.clone()) {
-            let empty = format!("TRUNCATE {}", landing.name);
-            self.client.run(&empty, APPLY, &name).await?;
-        }
-        self.send(&landing, &landing.copy, &name, rows).await?;
+        self.land_and(target, &landing, rows, None).await?;
         Ok(landing)
     }
 
-    /// Copies rows to where `copy` says.
-    async fn send(&self, landing: &Landing, copy: &str, name: &str, rows: &RecordBatch) -> Result<()> {
+    /// The same, and `then` moves them on; says how many rows that has met. The table empties itself at the commit,
+    /// and has to be emptied here only for another part of one transaction: not row by row, since each part would
+    /// look at those of all before it.
+    async fn land_and(
+        &mut self,
+        target: &Target,
+        landing: &Landing,
+        rows: &RecordBatch,
+        then: Option<&str>,
+    ) -> Result<u64> {
+        let empty = format!("TRUNCATE {}", landing.name);
+        let before = (!self.filled.insert(landing.name.clone())).then_some(empty.as_str());
+        self.send(landing, &landing.copy, &target.name.to_string(), rows, [before, then]).await
+    }
+
+    /// Copies rows to where `copy` says, behind one statement and before another one, whose answers are not waited
+    /// for in between; says how many rows the latter has met.
+    async fn send(
+        &self,
+        landing: &Landing,
+        copy: &Copying,
+        name: &str,
+        rows: &RecordBatch,
+        [before, then]: [Option<&str>; 2],
+    ) -> Result<u64> {
         let client = &self.client;
-        let copying = client.inner.copy_in::<_, Bytes>(copy);
-        let mut sink = Box::pin(client.answer("write to table", name, copying).await?);
+        // They are sent in this order, since they are polled in this order.
+        let (ready, copying) = tokio::join!(
+            biased;
+            async {
+                match before {
+                    Some(sql) => client.run(sql, APPLY, name).await,
+                    None => Ok(()),
+                }
+            },
+            client.answer("write to table", name, copy.begin(&client.inner))
+        );
+        ready?;
+        let mut sink = Box::pin(copying?);
         let mut rejects = vec![];
         let mut pieces = vec![landing.encoder.header()];
         let mut encoding = landing.encoder.open(rows)?;
@@ -268,7 +317,19 @@ impl PostgresApplier {
         for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
             client.answer("write to table", name, async { sink.send(piece).await }).await?;
         }
-        client.answer("write to table", name, sink.as_mut().finish()).await.map(drop)
+        let (copied, met) = tokio::join!(
+            biased;
+            client.answer("write to table", name, sink.as_mut().finish()),
+            async {
+                match then {
+                    Some(sql) => client.count_long(sql, APPLY, name).await,
+                    None => Ok(0),
+                }
+            }
+        );
+        // Where that failed the server takes nothing behind it.
+        copied?;
+        met
     }
 
     /// Takes away as many of the rows that are equal to these; returns how many there are too few.
@@ -284,10 +345,10 @@ impl PostgresApplier {
     }
 
     async fn delete(&mut self, target: &Target, keys: &RecordBatch) -> Result<()> {
-        let landing = self.land(target, keys).await?;
+        let landing = self.landing(target, keys).await?;
         let (table, same) = (self.shared.quoted(&target.name), same_key(&Postgres, &target.key));
         let sql = format!("DELETE FROM {table} AS t USING {} AS s WHERE {same}", landing.name);
-        self.move_on(target, &sql).await.map(drop)
+        self.land_and(target, &landing, keys, Some(&sql)).await.map(drop)
     }
 
     /// Sets these columns of all rows in which they are NULL.
@@ -351,16 +412,16 @@ impl PostgresApplier {
 
     /// Sets rows that are there, and adds those that are not.
     async fn upsert(&mut self, target: &Target, rows: &RecordBatch) -> Result<()> {
-        let landing = self.land(target, rows).await?;
+        let landing = self.landing(target, rows).await?;
         let (table, stage) = (self.shared.quoted(&target.name), &landing.name);
         let (columns, key) = (&landing.columns, &target.key);
         let changing = changing(columns, key, |_| false);
         let update = update_changed(&Postgres, &table, stage, key, &changing, |_, _, _| None);
         let Some(update) = update else {
             let sql = merge(&Postgres, &table, stage, columns, key, &changing, |_, _, _| None);
-            return self.move_on(target, &sql).await.map(drop);
+            return self.land_and(target, &landing, rows, Some(&sql)).await.map(drop);
         };
-        if self.move_on(target, &update).await? == rows.num_rows() as u64 {
+        if self.land_and(target, &landing, rows, Some(&update)).await? == rows.num_rows() as u64 {
             return Ok(());
         }
         // Somebody else may add one of them meanwhile.
@@ -382,9 +443,8 @@ impl PostgresApplier {
         self.savepoints += 1;
         let landing = self.shape(target, rows).await?;
         let name = target.name.to_string();
-        self.client.run("SAVEPOINT syncline", APPLY, &name).await?;
-        if self.send(&landing, &landing.straight, &name, rows).await.is_ok() {
-            self.client.run("RELEASE SAVEPOINT syncline", APPLY, &name).await?;
+        let around = [Some("SAVEPOINT syncline"), Some("RELEASE SAVEPOINT syncline")];
+        if self.send(&landing, &landing.straight, &name, rows, around).await.is_ok() {
             return Ok(true);
         }
         // Whatever the reason is, the other way does without it or tells it.
@@ -398,7 +458,8 @@ impl PostgresApplier {
     async fn write(&mut self, target: &Target, rows: &RecordBatch, fresh: usize) -> Result<()> {
         if target.key.is_empty() {
             let landing = self.shape(target, rows).await?;
-            return self.send(&landing, &landing.straight, &target.name.to_string(), rows).await;
+            let name = target.name.to_string();
+            return self.send(&landing, &landing.straight, &name, rows, [None, None]).await.map(drop);
         }
         let fresh = if fresh < NEW_ROWS_MIN { 0 } else { fresh };
         let known = rows.num_rows() - fresh;

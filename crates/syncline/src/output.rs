@@ -86,6 +86,11 @@ pub(crate) fn count(number: u64) -> String {
     out
 }
 
+/// How many there are of something: `1 change`, `2 000 changes`.
+pub(crate) fn counted_as(number: u64, what: &str) -> String {
+    format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 /// Bytes in the unit that leaves one to three digits before the point.
 pub(crate) fn bytes(number: u64) -> String {
     let mut value = number as f64;

@@ -20,7 +20,7 @@ impl Default for RetryPolicy {
 
 impl RetryPolicy {
     /// The longest pause before attempt `failures + 1`.
-    pub(crate) fn step_millis(&self, failures: u32) -> u64 {
+    pub fn step_millis(&self, failures: u32) -> u64 {
         let step = self.first_millis.saturating_mul(1 << failures.saturating_sub(1).min(20));
         step.min(self.pause_millis_max).max(1)
     }

@@ -349,8 +349,13 @@ impl Live {
                 tokio::pin!(patience);
                 let done = loop {
                     tokio::select! {
+                        // The target is told first what it is to do, and what comes is read while it does it.
+                        biased;
                         done = &mut apply => break done,
-                        logged = reader.next(), if reading.takes_more() && more.has_room() => match logged? {
+                        // What the target has not taken by then is read again by the next one.
+                        () = &mut patience => return Ok(Ended::Halt(Halt::Asked)),
+                        _ = tick.tick() => reader.tick().await?,
+                        logged = next_behind(reader.as_mut()), if reading.takes_more() && more.has_room() => match logged? {
                             // It is behind what is gathered.
                             Logged::Idle(position) => idle = Some(position),
                             logged => {
@@ -358,9 +363,6 @@ impl Live {
                                 self.take(reading, &mut more, logged)?;
                             }
                         },
-                        _ = tick.tick() => reader.tick().await?,
-                        // What the target has not taken by then is read again by the next one.
-                        () = &mut patience => return Ok(Ended::Halt(Halt::Asked)),
                     }
                 };
                 (done, more)
@@ -545,8 +547,11 @@ impl Live {
             let Some(stream) = self.streams.get(number) else {
                 return Err(broken("there is no such stream"));
             };
-            let (missed, following) =
-                tokio::join!(applier.apply(&stream.target, &net), async { together.next() });
+            let (missed, following) = tokio::join!(biased; applier.apply(&stream.target, &net), async {
+                // Once what was said is on its way.
+                tokio::task::yield_now().await;
+                together.next()
+            });
             let missed = match missed {
                 Err(error) if error.kind() == ErrorKind::Value => return Ok(Part::Refused(error, alone)),
                 missed => missed?,
@@ -646,6 +651,13 @@ async fn at(time: Instant, what: &mut Option<Position>) -> Position {
         Some(position) => position,
         None => std::future::pending().await,
     }
+}
+
+/// As [`LogReader::next`], once what the target is to be told is on its way: whoever sends it may have been given to
+/// this thread, which is busy as long as there is something to read.
+async fn next_behind(reader: &mut dyn LogReader) -> Result<Logged> {
+    tokio::task::yield_now().await;
+    reader.next().await
 }
 
 /// Comes back when it was asked to stop, and what is under way has had time to come to its end.

@@ -460,7 +460,7 @@ impl Following {
             tokio::pin!(following);
             tokio::pin!(copying);
             // What is under way comes to its end first.
-            tokio::select! {
+            let ended = tokio::select! {
                 halt = &mut following => {
                     pause.cancel();
                     (halt, copying.await)
@@ -478,7 +478,11 @@ impl Following {
                     };
                     (halt, copying.await)
                 }
+            };
+            if matches!(ended, (Ok(Halt::Reached), _)) {
+                watch.end().await?;
             }
+            ended
         };
         let halt = halt?;
         if let Some(copied) = copied.filter(|_| !matches!(halt, Halt::Release(_))) {

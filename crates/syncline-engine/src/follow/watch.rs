@@ -208,6 +208,18 @@ impl Watch<'_, '_> {
         Ok(Wanted::Again)
     }
 
+    /// Looks once more, where the following has come to its end while the source could still be asked.
+    ///
+    /// # Errors
+    /// As [`Watch::run`].
+    pub(crate) async fn end(&self) -> Result<()> {
+        if let Ok(head) = self.log.head().await {
+            // Nothing is given up that has come to its end.
+            self.look(&head, &mut false).await?;
+        }
+        Ok(())
+    }
+
     async fn look(&self, head: &Position, warned: &mut bool) -> Result<Option<Wanted>> {
         let seen = locked(&self.shared.seen).clone();
         let is_behind = self.log.compare(&seen.position, head)?.is_lt();

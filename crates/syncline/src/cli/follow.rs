@@ -7,24 +7,26 @@ use serde_json::json;
 use syncline_config::Pipeline;
 use syncline_connect::ColumnChange;
 use syncline_engine::{
-    core::{Scope, StreamView},
+    core::{RetryPolicy, Scope, StreamView},
     follow::{Counted, FollowOptions, Lag, LiveObserver, Observer, Stopped, follow},
     shell::{self, Outcome},
 };
-use syncline_types::{Error, Position, Result, codes};
+use syncline_types::{Error, Position, Result, Retry, codes};
 
 use super::{
     Session,
     copy::{make_ready, report},
 };
 use crate::{
-    output::{Output, count, duration},
+    output::{Output, counted_as, duration},
     progress::Progress,
 };
 
 /// How often a line is printed while changes come.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 const OBJECT_EVERY: Duration = Duration::from_secs(1);
+/// So often it is looked again at a table whose columns changed while it was looked at.
+const LOOKS_AGAIN: u32 = 3;
 
 /// Copies a pipeline's streams and follows them, until it is stopped.
 pub(super) async fn follow_pipeline(
@@ -33,16 +35,25 @@ pub(super) async fn follow_pipeline(
     session: &Session,
 ) -> Result<()> {
     let mut shown: Option<Shown> = None;
+    let mut failures = 0_u32;
     let ended = loop {
-        let (prepared, copy) = match make_ready(pipeline, options.restart, session).await {
-            Ok(ready) => ready,
-            Err(error) => break Err(error),
-        };
-        let shown = shown.get_or_insert_with(|| Shown::new(pipeline, session, copy));
-        match follow(prepared, &session.state, options, &session.stop, shown).await {
-            Ok(Stopped::Again) => options.restart = false,
-            Ok(Stopped::Asked | Stopped::Reached) => break Ok(()),
-            Err(error) => break Err(error),
+        let began_at = shown.as_ref().and_then(|shown| shown.position.clone());
+        let passed = pass(pipeline, options, session, &mut shown).await;
+        match (passed, &mut shown) {
+            (Ok(Stopped::Again), _) => (options.restart, failures) = (false, 0),
+            (Ok(Stopped::Asked | Stopped::Reached), _) => break Ok(()),
+            // Once it follows, what may pass does not end it while it gets ready to go on otherwise either.
+            (Err(error), Some(shown)) if shown.position.is_some() && may_pass(&error, failures) => {
+                options.restart = false;
+                failures = if shown.position == began_at { failures.saturating_add(1) } else { 1 };
+                let pause = Duration::from_millis(RetryPolicy::default().step_millis(failures));
+                shown.waiting(&error, pause);
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = session.stop.cancelled() => {}
+                }
+            }
+            (Err(error), _) => break Err(error),
         }
     };
     let Some(shown) = shown.filter(|shown| shown.position.is_some()) else { return ended };
@@ -52,6 +63,25 @@ pub(super) async fn follow_pipeline(
         Err(error) if *error.code() == codes::INTERRUPTED && session.stop.is_cancelled() => Ok(()),
         ended => ended,
     }
+}
+
+/// Gets ready and follows, until it has come to its end or has to get ready again.
+async fn pass(
+    pipeline: &Pipeline,
+    options: FollowOptions,
+    session: &Session,
+    shown: &mut Option<Shown>,
+) -> Result<Stopped> {
+    let (prepared, copy) = make_ready(pipeline, options.restart, session).await?;
+    let shown = shown.get_or_insert_with(|| Shown::new(pipeline, session, copy));
+    follow(prepared, &session.state, options, &session.stop, shown).await
+}
+
+/// Whether what failed may go well after a pause, when it has failed so often in a row.
+fn may_pass(error: &Error, failures: u32) -> bool {
+    // A column may have gone between two looks at its table; where a pipeline names it, it stays missing.
+    let has_moved = *error.code() == codes::COLUMN_MISSING && failures < LOOKS_AGAIN;
+    error.retry() == Retry::Backoff || has_moved
 }
 
 /// Shows a pipeline that follows.
@@ -107,10 +137,10 @@ impl Shown {
                     .map(|lag| format!(", the last {} after its commit", duration(lag)))
                     .unwrap_or_default();
                 eprintln!(
-                    "{}: {} changes in {} transactions {}{lag}, up to {position}",
+                    "{}: {} in {} {}{lag}, up to {position}",
                     self.pipeline,
-                    count(counted.changes),
-                    count(counted.transactions),
+                    counted_as(counted.changes, "change"),
+                    counted_as(counted.transactions, "transaction"),
                     if event == "stopped" { "applied in all" } else { "applied" },
                 );
             }

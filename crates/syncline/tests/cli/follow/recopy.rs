@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use syncline_testkit::{faults::Proxy, servers::postgres};
+
 use crate::ends::Ends;
 use crate::tables::{Pair, nothing_left, same_rows};
 
@@ -16,14 +18,14 @@ const DAMAGE: &str = "UPDATE t SET v = 'wrong' WHERE id % 10 = 0; DELETE FROM t 
     INSERT INTO t VALUES (-1, 'extra'); UPDATE other SET v = 'wrong' WHERE id = 1";
 
 fn file(pair: &Pair) -> String {
-    pair.desk.file(
-        "f.yaml",
-        &format!(
-            "connections:\n  a: {{ url: \"{}\" }}\n  b: {{ url: \"{}\" }}\npipelines:\n  f:\n    from: a\n    to: b\n    sync: follow\n",
-            pair.from.url(),
-            pair.to.url()
-        ),
-    )
+    file_between(pair, "f.yaml", pair.from.url(), pair.to.url())
+}
+
+fn file_between(pair: &Pair, name: &str, from: &str, to: &str) -> String {
+    let text = format!(
+        "connections:\n  a: {{ url: \"{from}\" }}\n  b: {{ url: \"{to}\" }}\npipelines:\n  f:\n    from: a\n    to: b\n    sync: follow\n"
+    );
+    pair.desk.file(name, &text)
 }
 
 #[test]
@@ -74,6 +76,48 @@ fn a_running_pipeline_copies_a_stream_again_and_goes_on() {
     run.interrupt();
     pair.desk.read(run.wait()).expect_code(0);
     same_rows((&pair.from, "TABLE t"), (&pair.to, "TABLE t"));
+}
+
+/// Getting ready to copy again asks both ends what they are.
+#[test]
+fn a_line_that_is_cut_while_a_copy_is_prepared_is_waited_for() {
+    for at_source in [true, false] {
+        let Some(pair) = Pair::new() else { return };
+        pair.from.sql(TABLES);
+        let port = postgres::shared().port();
+        let proxy = Proxy::start(("127.0.0.1", port));
+        let through = |url: &str| url.replace(&format!(":{port}/"), &format!(":{}/", proxy.addr().port()));
+        let (from, to) = match at_source {
+            true => (through(pair.from.url()), pair.to.url().to_owned()),
+            false => (pair.from.url().to_owned(), through(pair.to.url())),
+        };
+        let straight = file(&pair);
+        let file = file_between(&pair, "wired.yaml", &from, &to);
+        let run = pair.desk.syncline(&["run", &file]).args(["--output", "json"]).start();
+        run.wait_for_output(|line| line.contains("\"following\""));
+        pair.to.sql(DAMAGE);
+        proxy.cut();
+        pair.desk.run(&["recopy", &straight, "f", "t"]).expect_code(0);
+        // Whoever reads the log tries again as well, twice at most before the wish is seen.
+        let until = Instant::now() + WAIT_MAX;
+        while run.stdout().matches("\"retry\"").count() < 4 {
+            assert!(run.is_running() && Instant::now() < until, "{}{}", run.stdout(), run.stderr());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        proxy.heal();
+        while pair.to.sql("SELECT count(*) FROM t WHERE v = 'wrong' OR id = -1") != "0" {
+            assert!(run.is_running() && Instant::now() < until, "{}{}", run.stdout(), run.stderr());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        pair.from.sql("INSERT INTO t VALUES (1000, 'last')");
+        while pair.to.sql("SELECT count(*) FROM t WHERE id = 1000") == "0" {
+            assert!(run.is_running() && Instant::now() < until, "{}{}", run.stdout(), run.stderr());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        run.interrupt();
+        pair.desk.read(run.wait()).expect_code(0);
+        same_rows((&pair.from, "TABLE t"), (&pair.to, "TABLE t"));
+    }
 }
 
 #[test]
