@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use syncline_testkit::{faults::Proxy, servers::postgres};
+use syncline_testkit::{faults::Proxy, process::Running, servers::postgres};
 
 use crate::ends::Ends;
 use crate::tables::{Pair, nothing_left, same_rows};
@@ -52,6 +52,28 @@ fn a_stream_of_a_pipeline_that_is_not_running_is_copied_again() {
     nothing_left(&pair.to);
 }
 
+/// Waits until something is so while a pipeline runs.
+fn until(run: &Running, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + WAIT_MAX;
+    while !is_so() {
+        assert!(run.is_running() && Instant::now() < end, "{}{}", run.stdout(), run.stderr());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The damage goes while rows change at the source, and what comes later is followed; ends the run.
+fn is_mended(pair: &Pair, run: Running) {
+    until(&run, || {
+        pair.from.sql("UPDATE t SET v = v || '.' WHERE id = 7");
+        pair.to.sql("SELECT count(*) FROM t WHERE v = 'wrong' OR id = -1") == "0"
+    });
+    pair.from.sql("INSERT INTO t VALUES (1000, 'last')");
+    until(&run, || pair.to.sql("SELECT count(*) FROM t WHERE id = 1000") == "1");
+    run.interrupt();
+    pair.desk.read(run.wait()).expect_code(0);
+    same_rows((&pair.from, "TABLE t"), (&pair.to, "TABLE t"));
+}
+
 #[test]
 fn a_running_pipeline_copies_a_stream_again_and_goes_on() {
     let Some(pair) = Pair::new() else { return };
@@ -62,20 +84,7 @@ fn a_running_pipeline_copies_a_stream_again_and_goes_on() {
     pair.to.sql(DAMAGE);
     let ended = pair.desk.run(&["recopy", &file, "f", "t"]).expect_code(0);
     assert_eq!(ended.of("recopy")[0]["running"], true, "{}", ended.finished);
-    let until = Instant::now() + WAIT_MAX;
-    while pair.to.sql("SELECT count(*) FROM t WHERE v = 'wrong' OR id = -1") != "0" {
-        assert!(run.is_running() && Instant::now() < until, "{}{}", run.stdout(), run.stderr());
-        pair.from.sql("UPDATE t SET v = v || '.' WHERE id = 7");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    pair.from.sql("INSERT INTO t VALUES (1000, 'last')");
-    while pair.to.sql("SELECT count(*) FROM t WHERE id = 1000") == "0" {
-        assert!(run.is_running() && Instant::now() < until, "{}{}", run.stdout(), run.stderr());
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    run.interrupt();
-    pair.desk.read(run.wait()).expect_code(0);
-    same_rows((&pair.from, "TABLE t"), (&pair.to, "TABLE t"));
+    is_mended(&pair, run);
 }
 
 /// Getting ready to copy again asks both ends what they are.
@@ -99,24 +108,9 @@ fn a_line_that_is_cut_while_a_copy_is_prepared_is_waited_for() {
         proxy.cut();
         pair.desk.run(&["recopy", &straight, "f", "t"]).expect_code(0);
         // Whoever reads the log tries again as well, twice at most before the wish is seen.
-        let until = Instant::now() + WAIT_MAX;
-        while run.stdout().matches("\"retry\"").count() < 4 {
-            assert!(run.is_running() && Instant::now() < until, "{}{}", run.stdout(), run.stderr());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        until(&run, || run.stdout().matches("\"retry\"").count() >= 4);
         proxy.heal();
-        while pair.to.sql("SELECT count(*) FROM t WHERE v = 'wrong' OR id = -1") != "0" {
-            assert!(run.is_running() && Instant::now() < until, "{}{}", run.stdout(), run.stderr());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        pair.from.sql("INSERT INTO t VALUES (1000, 'last')");
-        while pair.to.sql("SELECT count(*) FROM t WHERE id = 1000") == "0" {
-            assert!(run.is_running() && Instant::now() < until, "{}{}", run.stdout(), run.stderr());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        run.interrupt();
-        pair.desk.read(run.wait()).expect_code(0);
-        same_rows((&pair.from, "TABLE t"), (&pair.to, "TABLE t"));
+        is_mended(&pair, run);
     }
 }
 
